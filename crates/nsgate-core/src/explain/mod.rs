@@ -1,0 +1,1 @@
+//! Why a packet was lost, and what mends it.

@@ -1,0 +1,15 @@
+//! The thinking of nsgate.
+//!
+//! Everything here is pure: no file, socket, clock or environment; the same input gives the same output.
+//!
+//! - [`model`]: what is (a [`model::World`] of namespaces);
+//! - [`spec`]: what is wanted, read from `nsgate.toml`;
+//! - [`plan`]: how to get from one to the other, step by step, and back;
+//! - [`trace`]: what was seen of one probe;
+//! - [`explain`]: why it was lost, and what mends it.
+
+pub mod explain;
+pub mod model;
+pub mod plan;
+pub mod spec;
+pub mod trace;

@@ -1,0 +1,50 @@
+//! Who answers for which address on a link: the ARP and neighbour discovery tables as one.
+
+use std::net::IpAddr;
+
+use super::{LinkIndex, Mac};
+
+/// One neighbour entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// The interface behind which the neighbour is.
+    pub link: LinkIndex,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its link-layer address, once known.
+    pub mac: Option<Mac>,
+    /// How far it can be trusted.
+    pub state: NeighbourState,
+    /// Not a neighbour: an address that is answered for on the link (proxy ARP, proxy NDP).
+    pub proxy: bool,
+}
+
+/// The state of a neighbour entry (NUD_*).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NeighbourState {
+    /// Asked for, not answered yet.
+    Incomplete,
+    /// Confirmed lately.
+    Reachable,
+    /// Known, not confirmed lately.
+    Stale,
+    /// In use, to be confirmed.
+    Delay,
+    /// Being confirmed.
+    Probe,
+    /// Asked for and never answered.
+    Failed,
+    /// The interface does not resolve.
+    NoArp,
+    /// Entered by hand, for good.
+    Permanent,
+    /// Not in the table.
+    None,
+}
+
+impl NeighbourState {
+    /// Whether a packet can be sent by this entry.
+    pub fn valid(self) -> bool {
+        matches!(self, Self::Reachable | Self::Stale | Self::Delay | Self::Probe | Self::NoArp | Self::Permanent)
+    }
+}

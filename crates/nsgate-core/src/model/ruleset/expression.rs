@@ -1,0 +1,373 @@
+//! The instructions that rules are made of, one to one with the kernel's (linux/netfilter/nf_tables.h).
+
+/// A place where instructions leave values for one another.
+///
+/// Counted in steps of four bytes: 0 to 15 stand for NFT_REG32_00 to NFT_REG32_15; the older 16-byte registers
+/// NFT_REG_1 to NFT_REG_4 begin at 0, 4, 8 and 12.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Register(pub u8);
+
+/// A value that stands in a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// Bytes in network order, unless the selector they are compared with is kept in the host's order.
+    Value(Vec<u8>),
+    /// A decision.
+    Verdict(Verdict),
+}
+
+/// What a rule decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The packet passes this chain and those it was called from.
+    Accept,
+    /// The packet is gone.
+    Drop,
+    /// The next rule is asked.
+    Continue,
+    /// The rest of this chain is passed over.
+    Return,
+    /// Another chain is asked, then the next rule.
+    Jump(String),
+    /// Another chain is asked instead of the rest of this one.
+    Goto(String),
+    /// A program decides.
+    Queue,
+}
+
+/// Where in the packet a payload instruction reads (NFT_PAYLOAD_*).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// From the link-layer header.
+    Link,
+    /// From the network header.
+    Network,
+    /// From the transport header.
+    Transport,
+    /// From what the transport carries.
+    Inner,
+}
+
+/// How a value is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CmpOp {
+    /// Equal.
+    Eq,
+    /// Not equal.
+    Neq,
+    /// Less.
+    Lt,
+    /// Less or equal.
+    Lte,
+    /// Greater.
+    Gt,
+    /// Greater or equal.
+    Gte,
+}
+
+/// What of the packet's surroundings an instruction reads or sets (NFT_META_*, by the kernel's number).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MetaKey(pub u32);
+
+/// What of the packet's connection an instruction reads (NFT_CT_*, by the kernel's number).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CtKey(pub u32);
+
+/// What a `fib` instruction yields (NFT_FIB_RESULT_*, by the kernel's number).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FibResult(pub u32);
+
+/// How a packet is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectKind {
+    /// By an ICMP error of the packet's own family, with this code.
+    Icmp(u8),
+    /// By a TCP reset.
+    TcpReset,
+    /// By an ICMP error whose code is the same for both families (NFT_REJECT_ICMPX_*).
+    Icmpx(u8),
+}
+
+/// A bit operation between registers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bitwise {
+    /// `(value & mask) ^ xor`.
+    Bool {
+        /// The bits that are kept.
+        mask: Vec<u8>,
+        /// The bits that are then turned over.
+        xor: Vec<u8>,
+    },
+    /// Shifts to the left.
+    ShiftLeft(u32),
+    /// Shifts to the right.
+    ShiftRight(u32),
+    /// Combines with another register; the operation by the kernel's number.
+    With(u32, Register),
+}
+
+/// The flags of a translation (NF_NAT_RANGE_*).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NatFlags(pub u32);
+
+/// A source or destination translation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nat {
+    /// The source is translated; otherwise the destination.
+    pub source: bool,
+    /// The family of the addresses (NFPROTO_IPV4 2 or NFPROTO_IPV6 10).
+    pub family: u8,
+    /// Where the first and the last new address stand.
+    pub address: Option<(Register, Register)>,
+    /// Where the first and the last new port stand.
+    pub port: Option<(Register, Register)>,
+    /// How the new values are chosen.
+    pub flags: NatFlags,
+}
+
+/// One instruction.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expression {
+    /// Reads from the packet into `to`.
+    Payload {
+        /// Where the value goes.
+        to: Register,
+        /// From which header.
+        base: Base,
+        /// How far into it, in bytes.
+        offset: u32,
+        /// How much, in bytes.
+        length: u32,
+    },
+    /// Writes into the packet.
+    PayloadSet {
+        /// Where the value comes from.
+        from: Register,
+        /// Into which header.
+        base: Base,
+        /// How far into it, in bytes.
+        offset: u32,
+        /// How much, in bytes.
+        length: u32,
+        /// Which checksum is mended (NFT_PAYLOAD_CSUM_*), where it stands, and the flags.
+        checksum: (u32, u32, u32),
+    },
+    /// Reads something about the packet.
+    Meta {
+        /// What.
+        key: MetaKey,
+        /// Where the value goes.
+        to: Register,
+    },
+    /// Sets something about the packet.
+    MetaSet {
+        /// What.
+        key: MetaKey,
+        /// Where the value comes from.
+        from: Register,
+    },
+    /// Reads something about the packet's connection.
+    Ct {
+        /// What.
+        key: CtKey,
+        /// Where the value goes.
+        to: Register,
+        /// Of the original direction (0) or the reply (1); none where the key has no direction.
+        direction: Option<u8>,
+    },
+    /// Sets something about the packet's connection.
+    CtSet {
+        /// What.
+        key: CtKey,
+        /// Where the value comes from.
+        from: Register,
+        /// Of which direction.
+        direction: Option<u8>,
+    },
+    /// Goes on only if the comparison holds.
+    Cmp {
+        /// What is compared.
+        from: Register,
+        /// How.
+        op: CmpOp,
+        /// With what.
+        value: Vec<u8>,
+    },
+    /// Goes on only if the value lies between two others (or, `inverted`, does not).
+    Range {
+        /// What is compared.
+        from: Register,
+        /// Outside instead of inside.
+        inverted: bool,
+        /// The first value inside.
+        low: Vec<u8>,
+        /// The last value inside.
+        high: Vec<u8>,
+    },
+    /// A bit operation.
+    Bitwise {
+        /// What is worked on.
+        from: Register,
+        /// Where the result goes.
+        to: Register,
+        /// How many bytes.
+        length: u32,
+        /// What is done.
+        operation: Bitwise,
+    },
+    /// Turns the byte order.
+    Byteorder {
+        /// What is turned.
+        from: Register,
+        /// Where the result goes.
+        to: Register,
+        /// To the host's order; otherwise to the network's.
+        to_host: bool,
+        /// How many bytes in all.
+        length: u32,
+        /// How many bytes one number has.
+        size: u32,
+    },
+    /// Looks a value up in a set or map; goes on only if it is there (or, `inverted`, is not).
+    Lookup {
+        /// The set.
+        set: String,
+        /// What is looked up.
+        from: Register,
+        /// Where a map's data goes; none for plain sets. Verdict maps leave it in the verdict.
+        to: Option<Register>,
+        /// It leads to a verdict.
+        verdict: bool,
+        /// Goes on if it is *not* there.
+        inverted: bool,
+    },
+    /// Puts an element into a set (dynset).
+    Update {
+        /// The set.
+        set: String,
+        /// The operation by the kernel's number (add, update, delete).
+        operation: u32,
+        /// The key.
+        key: Register,
+        /// The data of a map.
+        data: Option<Register>,
+        /// How long it stays, in milliseconds.
+        timeout: Option<u64>,
+        /// What is done for each element.
+        each: Vec<Expression>,
+        /// Goes on if the set is full.
+        inverted: bool,
+    },
+    /// Leaves a value in a register, or decides.
+    Immediate {
+        /// Where a value goes; none for a verdict.
+        to: Option<Register>,
+        /// The value or verdict.
+        data: Data,
+    },
+    /// Translates an address.
+    Nat(Nat),
+    /// Translates the source to an address of the outgoing interface.
+    Masquerade {
+        /// Where the first and the last new port stand.
+        port: Option<(Register, Register)>,
+        /// How the new values are chosen.
+        flags: NatFlags,
+    },
+    /// Translates the destination to this host.
+    Redirect {
+        /// Where the first and the last new port stand.
+        port: Option<(Register, Register)>,
+        /// How the new values are chosen.
+        flags: NatFlags,
+    },
+    /// Refuses the packet.
+    Reject(RejectKind),
+    /// Counts.
+    Counter {
+        /// Packets so far.
+        packets: u64,
+        /// Bytes so far.
+        bytes: u64,
+    },
+    /// Goes on only within a rate (or, `over`, beyond it).
+    Limit {
+        /// How many per unit.
+        rate: u64,
+        /// The unit in seconds.
+        unit: u64,
+        /// How many at once.
+        burst: u32,
+        /// Bytes are counted; otherwise packets.
+        bytes: bool,
+        /// Goes on beyond the rate.
+        over: bool,
+    },
+    /// Writes to the log.
+    Log {
+        /// The text in front.
+        prefix: Option<String>,
+        /// The netlink group it goes to.
+        group: Option<u16>,
+        /// The level, by syslog's number.
+        level: Option<u32>,
+        /// How much of the packet goes along, in bytes.
+        snaplen: Option<u32>,
+        /// How many packets are gathered for one message.
+        threshold: Option<u16>,
+        /// What is written besides (NF_LOG_*).
+        flags: u32,
+    },
+    /// Asks the routing table.
+    Fib {
+        /// Where the answer goes.
+        to: Register,
+        /// What it yields.
+        result: FibResult,
+        /// With what it is asked (NFTA_FIB_F_*).
+        flags: u32,
+    },
+    /// Takes the packet out of connection tracking.
+    Notrack,
+    /// Hands the packet to a program.
+    Queue {
+        /// The first queue.
+        number: u16,
+        /// How many queues share the load.
+        total: u16,
+        /// Bypass and fan-out (NFT_QUEUE_FLAG_*).
+        flags: u16,
+    },
+    /// Calls an object of the table by name.
+    Object {
+        /// Its kind, by the kernel's number (NFT_OBJECT_*).
+        kind: u32,
+        /// Its name.
+        name: String,
+    },
+    /// A match of the xtables kind (iptables-nft); its parameters as the kernel keeps them.
+    XtMatch {
+        /// The extension's name.
+        name: String,
+        /// Its revision.
+        revision: u32,
+        /// Its parameters.
+        info: Vec<u8>,
+    },
+    /// A target of the xtables kind (iptables-nft).
+    XtTarget {
+        /// The extension's name.
+        name: String,
+        /// Its revision.
+        revision: u32,
+        /// Its parameters.
+        info: Vec<u8>,
+    },
+    /// An instruction that nsgate does not model, with its attributes as they came.
+    Unknown {
+        /// The kernel's name of it.
+        name: String,
+        /// Its attributes.
+        attributes: Vec<u8>,
+    },
+}

@@ -1,0 +1,226 @@
+//! The packet filter of a namespace as the kernel holds it.
+//!
+//! Rules are kept as the kernel's own small instructions (the [`Expression`]s): that loses nothing and is what really
+//! decides. Text in nft's syntax is made from them, and they from text.
+
+mod expression;
+
+pub use expression::{
+    Base, Bitwise, CmpOp, CtKey, Data, Expression, FibResult, MetaKey, Nat, NatFlags, Register, RejectKind, Verdict,
+};
+
+use super::LinkName;
+
+/// The packet filter of one namespace.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ruleset {
+    /// The nftables tables, those that iptables-nft and its kin keep included, in the kernel's order.
+    pub tables: Vec<Table>,
+    /// The kernel's generation number of the nftables ruleset when it was read.
+    pub generation: u32,
+    /// The tables of the older engine (`iptables-legacy`) that exist here, such as `ip nat`.
+    pub legacy_tables: Vec<String>,
+}
+
+/// The family of a table (NFPROTO_*).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TableFamily {
+    /// IPv4 and IPv6.
+    Inet,
+    /// IPv4.
+    Ip,
+    /// IPv6.
+    Ip6,
+    /// ARP.
+    Arp,
+    /// Bridged frames.
+    Bridge,
+    /// Frames at one device.
+    Netdev,
+}
+
+/// One table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// Its family.
+    pub family: TableFamily,
+    /// Its name.
+    pub name: String,
+    /// The number by which the kernel knows it.
+    pub handle: u64,
+    /// Switched off: its chains see no packet.
+    pub dormant: bool,
+    /// The netlink port of the process that alone may change it.
+    pub owner: Option<u32>,
+    /// The comment its maker left.
+    pub comment: Option<String>,
+    /// Its chains in the kernel's order.
+    pub chains: Vec<Chain>,
+    /// Its sets and maps.
+    pub sets: Vec<Set>,
+}
+
+/// One chain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chain {
+    /// Its name.
+    pub name: String,
+    /// The number by which the kernel knows it.
+    pub handle: u64,
+    /// Where packets enter it; none: only by jump.
+    pub base: Option<BaseChain>,
+    /// The comment its maker left.
+    pub comment: Option<String>,
+    /// Its rules in order.
+    pub rules: Vec<Rule>,
+}
+
+/// Where a base chain stands on the packet's way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseChain {
+    /// What it is for.
+    pub kind: ChainKind,
+    /// The hook.
+    pub hook: Hook,
+    /// Its place among the chains of that hook: the smaller comes first.
+    pub priority: i32,
+    /// Whether packets that no rule decides are dropped; otherwise they pass.
+    pub policy_drop: bool,
+    /// The interfaces it is bound to (ingress and egress of devices).
+    pub devices: Vec<LinkName>,
+}
+
+/// What a base chain is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChainKind {
+    /// Decides.
+    Filter,
+    /// Translates; sees only the first packet of a flow.
+    Nat,
+    /// Routes again what it changed.
+    Route,
+}
+
+/// A hook on the packet's way (NF_INET_*, NF_NETDEV_*).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hook {
+    /// As a frame comes in by a device.
+    Ingress,
+    /// Before it is routed.
+    Prerouting,
+    /// Before it is delivered here.
+    Input,
+    /// As it is passed on.
+    Forward,
+    /// As a packet made here starts.
+    Output,
+    /// Before it leaves IP.
+    Postrouting,
+    /// As a frame leaves by a device.
+    Egress,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// The number by which the kernel knows it, within its table.
+    pub handle: u64,
+    /// What it does, instruction by instruction.
+    pub expressions: Vec<Expression>,
+    /// The comment its maker left.
+    pub comment: Option<String>,
+}
+
+/// A set, a map (key to data) or a verdict map (key to verdict).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Set {
+    /// Its name; anonymous ones are called `__set0`, `__map3` and so on.
+    pub name: String,
+    /// The number by which the kernel knows it.
+    pub handle: u64,
+    /// Made for one rule, without a name of its own.
+    pub anonymous: bool,
+    /// Its elements cannot change.
+    pub constant: bool,
+    /// It holds ranges.
+    pub interval: bool,
+    /// Its elements vanish after a time.
+    pub timeout: bool,
+    /// Rules put elements in.
+    pub dynamic: bool,
+    /// The key's type, by nft's number (`ipv4_addr` is 7; concatenations carry six bits a part).
+    pub key_type: u32,
+    /// The key's length in bytes.
+    pub key_length: u32,
+    /// What a map leads to.
+    pub data: Option<SetData>,
+    /// The length in bytes of each part of a concatenated key.
+    pub key_parts: Vec<u32>,
+    /// The comment its maker left.
+    pub comment: Option<String>,
+    /// What it holds.
+    pub elements: Vec<Element>,
+}
+
+/// What a map leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetData {
+    /// Verdicts.
+    Verdict,
+    /// Values of this type (nft's number) and length in bytes.
+    Value {
+        /// The type.
+        data_type: u32,
+        /// The length in bytes.
+        length: u32,
+    },
+}
+
+/// One element of a set or map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Element {
+    /// The key; for a range its first value. Empty for the catch-all element.
+    pub key: Vec<u8>,
+    /// The last value of a range whose both ends stand in one element (concatenated sets).
+    pub key_end: Option<Vec<u8>>,
+    /// It closes the range that the element before it opens: keys from here on are outside.
+    pub interval_end: bool,
+    /// What a map leads to.
+    pub data: Option<Data>,
+    /// Applies to every key that has no element of its own.
+    pub catch_all: bool,
+    /// The comment its maker left.
+    pub comment: Option<String>,
+}
+
+impl Ruleset {
+    /// The table of this family and name.
+    pub fn table(&self, family: TableFamily, name: &str) -> Option<&Table> {
+        self.tables.iter().find(|t| t.family == family && t.name == name)
+    }
+
+    /// All chains at a hook that see packets, with their tables, in the order the kernel asks them.
+    pub fn chains_at(&self, hook: Hook) -> Vec<(&Table, &Chain, &BaseChain)> {
+        let mut chains: Vec<_> = self
+            .tables
+            .iter()
+            .filter(|t| !t.dormant)
+            .flat_map(|t| t.chains.iter().map(move |c| (t, c)))
+            .filter_map(|(t, c)| Some((t, c, c.base.as_ref().filter(|b| b.hook == hook)?)))
+            .collect();
+        chains.sort_by_key(|(_, _, base)| base.priority);
+        chains
+    }
+}
+
+impl Table {
+    /// The chain of this name.
+    pub fn chain(&self, name: &str) -> Option<&Chain> {
+        self.chains.iter().find(|c| c.name == name)
+    }
+
+    /// The set or map of this name.
+    pub fn set(&self, name: &str) -> Option<&Set> {
+        self.sets.iter().find(|s| s.name == name)
+    }
+}

@@ -1,0 +1,33 @@
+//! Sockets that wait for packets.
+
+use std::net::IpAddr;
+
+use super::LinkIndex;
+
+/// A transport protocol that has ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// A TCP socket that listens, or a UDP socket that is not connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The protocol.
+    pub transport: Transport,
+    /// The address it is bound to; the unspecified address for all.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// An IPv6 socket that takes no IPv4.
+    pub only_v6: bool,
+    /// The interface it is bound to.
+    pub link: Option<LinkIndex>,
+    /// Connections waiting to be accepted (TCP) or bytes waiting to be read (UDP).
+    pub queued: u32,
+    /// The most that may wait.
+    pub queue_limit: u32,
+}

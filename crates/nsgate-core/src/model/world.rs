@@ -1,0 +1,104 @@
+//! The World: every namespace that was looked at.
+
+use std::net::IpAddr;
+
+use super::ruleset::Ruleset;
+use super::{Family, Link, LinkIndex, Listener, Neighbour, NetnsName, Peer, Route, Rule, Setting, Sysctls};
+
+/// What is, at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct World {
+    /// The namespaces, `host` first.
+    pub namespaces: Vec<Namespace>,
+    /// What could not be read, and what that costs.
+    pub limits: Vec<Limit>,
+}
+
+/// Something that could not be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The namespace it concerns; none: all of them.
+    pub netns: Option<NetnsName>,
+    /// What could not be read or watched.
+    pub what: String,
+    /// Why not, in the kernel's words where it has any.
+    pub why: String,
+}
+
+/// One network namespace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Namespace {
+    /// What it is called.
+    pub name: NetnsName,
+    /// The inode number of the namespace: two names with one inode mean one namespace.
+    pub inode: u64,
+    /// Its interfaces.
+    pub links: Vec<Link>,
+    /// Its routes of both families and all tables.
+    pub routes: Vec<Route>,
+    /// Its policy rules of both families, in the order they are asked.
+    pub rules: Vec<Rule>,
+    /// Its neighbours and proxy entries.
+    pub neighbours: Vec<Neighbour>,
+    /// Its kernel settings, those of single interfaces excepted (they stand in the links).
+    pub sysctls: Sysctls,
+    /// Its packet filter.
+    pub ruleset: Ruleset,
+    /// Its listening sockets.
+    pub listeners: Vec<Listener>,
+}
+
+impl World {
+    /// The namespace of this name.
+    pub fn namespace(&self, name: &NetnsName) -> Option<&Namespace> {
+        self.namespaces.iter().find(|n| n.name == *name)
+    }
+
+    /// The namespace and interface at the other end of a wire, if both are known.
+    pub fn peer(&self, netns: &Namespace, link: &Link) -> Option<(&Namespace, &Link)> {
+        let (there, index) = match &link.peer {
+            Peer::Here(index) => (self.namespace(&netns.name)?, *index),
+            Peer::There(name, index) => (self.namespace(name)?, *index),
+            Peer::None | Peer::Hidden(_) => return None,
+        };
+        Some((there, there.link(index)?))
+    }
+}
+
+impl Namespace {
+    /// An empty namespace of this name, to be filled.
+    pub fn new(name: NetnsName, inode: u64) -> Self {
+        Self {
+            name,
+            inode,
+            links: Vec::new(),
+            routes: Vec::new(),
+            rules: Vec::new(),
+            neighbours: Vec::new(),
+            sysctls: Sysctls::default(),
+            ruleset: Ruleset::default(),
+            listeners: Vec::new(),
+        }
+    }
+
+    /// The interface of this number.
+    pub fn link(&self, index: LinkIndex) -> Option<&Link> {
+        self.links.iter().find(|l| l.index == index)
+    }
+
+    /// The interface of this name.
+    pub fn link_named(&self, name: &str) -> Option<&Link> {
+        self.links.iter().find(|l| l.name.as_str() == name)
+    }
+
+    /// The interface that holds this address.
+    pub fn holder(&self, address: IpAddr) -> Option<&Link> {
+        self.links.iter().find(|l| l.holds(address))
+    }
+
+    /// The value of a setting for all interfaces (`net.ipv4.conf.all.*`).
+    pub fn setting_of_all(&self, family: Family, setting: Setting) -> Option<i64> {
+        let name = super::Sysctl::of_all(family, setting.name(family)?);
+        self.sysctls.number(name.as_str())
+    }
+}

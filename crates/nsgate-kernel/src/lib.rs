@@ -1,0 +1,1 @@
+//! The only door to Linux: network namespaces, netlink, nftables, sysctls, snapshots, sandboxes.

@@ -1,0 +1,1 @@
+//! Seeing packets: taps on every interface, probes, counters.
