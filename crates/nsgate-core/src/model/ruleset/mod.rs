@@ -3,8 +3,12 @@
 //! Rules are kept as the kernel's own small instructions (the [`Expression`]s): that loses nothing and is what really
 //! decides. Text in nft's syntax is made from them, and they from text.
 
+pub mod command;
 mod expression;
+pub mod names;
+pub mod text;
 
+pub use command::{Command, Place, TableId};
 pub use expression::{
     Base, Bitwise, CmpOp, CtKey, Data, Expression, FibResult, MetaKey, Nat, NatFlags, Register, RejectKind, Verdict,
 };
