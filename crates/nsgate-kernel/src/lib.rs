@@ -1,1 +1,7 @@
 //! The only door to Linux: network namespaces, netlink, nftables, sysctls, snapshots, sandboxes.
+
+mod error;
+pub mod netlink;
+mod sys;
+
+pub use error::{Error, Kind};
