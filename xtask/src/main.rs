@@ -1,2 +1,59 @@
-//! xtask
-fn main() {}
+//! The developer's tasks: `cargo xtask TASK`.
+//!
+//! Each task is one file or folder; this file only chooses. Tasks read and build the repository that they were built from
+//! and change nothing in it.
+
+mod bench;
+mod interop;
+mod repository;
+mod scenarios;
+mod tidy;
+
+use std::process::{Command, ExitCode};
+
+use anyhow::Result;
+
+const USAGE: &str = "\
+cargo xtask TASK
+
+  tidy                            the house rules that a program can hold
+  scenarios [DIR] [OPTIONS]       judge nsgate by a folder of broken networks
+      --only NAME...              these scenarios only
+      --codes CODE,CODE...        the scenarios of these causes only
+      --mend                      also run the fix that nsgate names, and probe again
+      --unprivileged              as an ordinary user, though started by root
+      -j N                        so many at once (default: one a processor)
+  interop [--no-install]          compare with Debian's ip, nft, iptables, tcpdump, conntrack
+  bench [lab] [-n N]              how long the commands take
+  ci                              everything that .ci/run does
+";
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a developer's task speaks to its terminal")]
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((task, rest)) = arguments.split_first() else {
+        print!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match run(task, rest) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask {task}: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs one task; false is the honest no.
+fn run(task: &str, rest: &[String]) -> Result<bool> {
+    match task {
+        "tidy" => tidy::run(rest),
+        "scenarios" => scenarios::run(rest),
+        scenarios::INSIDE => scenarios::inside(rest),
+        "interop" => interop::run(rest),
+        "bench" => bench::run(rest),
+        "ci" => Ok(Command::new(repository::root().join(".ci/run")).status()?.success()),
+        _ => anyhow::bail!("no such task; the tasks are tidy, scenarios, interop, bench, ci"),
+    }
+}

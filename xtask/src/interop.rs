@@ -1,0 +1,60 @@
+//! `cargo xtask interop`: nsgate compared with Debian's own tools.
+//!
+//! The comparing tests are marked `#[ignore]`, because the others need nothing but a Rust toolchain. Here the tools are
+//! installed where that is allowed (root, apt), and then exactly those tests run.
+
+use std::env;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail, ensure};
+
+use crate::repository;
+
+/// The Debian package of each program that the comparing tests run.
+const PROGRAMS: [(&str, &str); 5] = [
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("iptables", "iptables"),
+    ("tcpdump", "tcpdump"),
+    ("conntrack", "conntrack"),
+];
+
+/// Installs what is missing and runs the comparing tests.
+pub(crate) fn run(arguments: &[String]) -> Result<bool> {
+    let install_allowed = match arguments {
+        [] => true,
+        [option] if option == "--no-install" => false,
+        _ => bail!("takes --no-install only"),
+    };
+    let missing: Vec<&str> =
+        PROGRAMS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    if !missing.is_empty() {
+        ensure!(install_allowed, "not installed: {}", missing.join(", "));
+        install(&missing)?;
+    }
+    let mut tests = Command::new(env!("CARGO"));
+    tests.current_dir(repository::root()).args(["test", "--workspace", "--", "--ignored"]);
+    Ok(tests.env("PATH", search_path()).status()?.success())
+}
+
+/// The search path with the folders where Debian puts an administrator's programs.
+fn search_path() -> String {
+    format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default())
+}
+
+fn is_there(program: &str) -> bool {
+    search_path().split(':').any(|folder| Path::new(folder).join(program).is_file())
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let apt = |arguments: &[&str]| -> Result<bool> {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq").args(arguments).stdin(Stdio::null());
+        Ok(command.status()?.success())
+    };
+    ensure!(is_there("apt-get"), "not installed, and there is no apt-get here: {}", packages.join(", "));
+    let line = [&["install", "-y", "--no-install-recommends"], packages].concat();
+    ensure!(apt(&["update"])? && apt(&line)?, "apt-get could not install {}", packages.join(", "));
+    Ok(())
+}
