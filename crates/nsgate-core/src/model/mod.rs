@@ -2,11 +2,14 @@
 //!
 //! A [`World`] is read from the kernel by one snapshot, or from a file, and never changes afterwards.
 
+pub mod conntrack;
 mod link;
+pub mod lookup;
 mod neighbour;
 mod netns;
 mod route;
 pub mod ruleset;
+pub mod segment;
 mod socket;
 mod sysctl;
 mod world;

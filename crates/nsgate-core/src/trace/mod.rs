@@ -1,1 +1,19 @@
 //! What was seen of one probe.
+//!
+//! A [`Probe`] is sent; every interface on the way reports its [`Sighting`]s; [`follow()`] sorts them into one [`Journey`]; an [`Observation`] holds it all, with what the kernel counted and answered meanwhile.
+
+mod counters;
+mod follow;
+mod journey;
+mod observation;
+mod probe;
+mod route;
+mod sighting;
+
+pub use counters::Counters;
+pub use follow::follow;
+pub use journey::{Header, Journey, Leg, Sight};
+pub use observation::{Ending, KernelRoute, Observation, RouteQuestion, Watched};
+pub use probe::{Identity, Probe, ProbeKind};
+pub use route::{Stop, planned_path, to_watch};
+pub use sighting::{Sighting, Way};

@@ -1,0 +1,307 @@
+//! Sorts the sightings of many frames into the one journey of the probe.
+//!
+//! The probe is known by what translation leaves alone: the cookie that an echo or datagram carries, the sequence number
+//! of a connection; never by addresses alone. The answer to a datagram, which need not carry the cookie, is known as the
+//! reverse of a request that was seen.
+
+use std::collections::BTreeSet;
+
+use nsgate_packet::{Arp, ArpOperation, Body, Flow, Icmp, Ip, Neighbour, Packet, Transport};
+
+use super::{Header, Identity, Journey, Leg, ProbeKind, Sight, Sighting};
+
+/// Sorts out what belongs to the probe, in the order of time.
+pub fn follow(identity: &Identity, kind: ProbeKind, sightings: &[Sighting]) -> Journey {
+    let mut ordered: Vec<&Sighting> = sightings.iter().collect();
+    ordered.sort_by_key(|s| s.time);
+    let mut tracker = Tracker { identity, kind, requests: BTreeSet::new(), fragments: BTreeSet::new() };
+    let sights = ordered.into_iter().filter_map(|s| tracker.sight(s)).collect();
+    Journey { sights }
+}
+
+/// What is known of the probe so far.
+struct Tracker<'a> {
+    identity: &'a Identity,
+    kind: ProbeKind,
+    /// The flows under which the request was seen: its own, and every translated one.
+    requests: BTreeSet<FlowKey>,
+    /// The identifications of fragmented packets whose first fragment was recognised.
+    fragments: BTreeSet<(u32, FlowEnds, bool)>,
+}
+
+/// A flow in a form that can be kept in order.
+type FlowKey = (u8, FlowEnds, u16, u16);
+/// Its addresses.
+type FlowEnds = (std::net::IpAddr, std::net::IpAddr);
+
+fn key(flow: Flow) -> FlowKey {
+    (flow.protocol, (flow.source, flow.destination), flow.source_port, flow.destination_port)
+}
+
+impl Tracker<'_> {
+    fn sight(&mut self, sighting: &Sighting) -> Option<Sight> {
+        let packet = sighting.packet();
+        let (leg, mut header) = match packet.body {
+            Body::Arp(arp) => resolution_by_arp(&arp)?,
+            Body::Ip(ip) => self.of_ip(&ip)?,
+            Body::Other { .. } | Body::Malformed => return None,
+        };
+        header.macs = packet.ether.map(|e| (e.source, e.destination));
+        Some(Sight {
+            time: sighting.time,
+            netns: sighting.netns.clone(),
+            link: sighting.link,
+            way: sighting.way,
+            leg,
+            header,
+        })
+    }
+
+    fn of_ip(&mut self, ip: &Ip<'_>) -> Option<(Leg, Header)> {
+        if let Transport::Icmp(Icmp::Neighbour(neighbour)) = ip.transport() {
+            return Some(resolution_by_discovery(ip, &neighbour));
+        }
+        let leg = self.leg(ip)?;
+        if let (Some(id), Some(fragment)) = (ip.id, ip.fragment)
+            && fragment.offset == 0
+        {
+            self.fragments.insert((id, (ip.source, ip.destination), leg == Leg::Answer));
+        }
+        if leg == Leg::Request {
+            self.requests.insert(key(ip.flow()));
+        }
+        Some((leg, header(ip)))
+    }
+
+    /// What a packet is of the journey; none if it does not belong to it.
+    fn leg(&self, ip: &Ip<'_>) -> Option<Leg> {
+        match ip.transport() {
+            Transport::Icmp(Icmp::Echo(echo)) => {
+                let ours = self.kind == ProbeKind::Icmp && echo.payload.starts_with(&self.identity.cookie);
+                ours.then_some(if echo.reply { Leg::Answer } else { Leg::Request })
+            }
+            Transport::Icmp(icmp @ Icmp::Error(_)) => {
+                icmp.quoted_packet().filter(|quoted| self.quotes_us(quoted)).map(|_| Leg::Error)
+            }
+            Transport::Tcp(tcp) if matches!(self.kind, ProbeKind::Tcp(_)) => {
+                let after = self.identity.sequence.wrapping_add(1);
+                let sent = tcp.sequence == self.identity.sequence || tcp.sequence == after;
+                let acknowledged = tcp.flags.has(nsgate_packet::TcpFlags::ACK) && tcp.acknowledgement == after;
+                match (sent, acknowledged) {
+                    (true, _) => Some(Leg::Request),
+                    (false, true) => Some(Leg::Answer),
+                    (false, false) => None,
+                }
+            }
+            Transport::Udp(udp) if matches!(self.kind, ProbeKind::Udp(_)) => self.leg_of_datagram(ip, udp.payload),
+            Transport::Cut => self.leg_of_fragment(ip),
+            _ => None,
+        }
+    }
+
+    fn leg_of_datagram(&self, ip: &Ip<'_>, payload: &[u8]) -> Option<Leg> {
+        if self.requests.contains(&key(ip.flow().reversed())) {
+            return Some(Leg::Answer);
+        }
+        let ours = payload.starts_with(&self.identity.cookie);
+        if !ours {
+            return None;
+        }
+        // An echo service sends the cookie back; what comes from where the probe went is the answer.
+        let back = ip.source == self.identity.destination.ip() && ip.destination == self.identity.source.ip();
+        Some(if back && ip.source != ip.destination { Leg::Answer } else { Leg::Request })
+    }
+
+    fn leg_of_fragment(&self, ip: &Ip<'_>) -> Option<Leg> {
+        let (id, ends) = (ip.id?, (ip.source, ip.destination));
+        let known = |answer| self.fragments.contains(&(id, ends, answer));
+        if known(false) {
+            Some(Leg::Request)
+        } else if known(true) {
+            Some(Leg::Answer)
+        } else {
+            None
+        }
+    }
+
+    /// Whether a packet quoted by an ICMP error is the probe or its answer.
+    fn quotes_us(&self, quoted: &Ip<'_>) -> bool {
+        let flow = quoted.flow();
+        if self.requests.contains(&key(flow)) || self.requests.contains(&key(flow.reversed())) {
+            return true;
+        }
+        let own = key(flow) == self.own_flow();
+        own || quoted.tcp_sequence() == Some(self.identity.sequence) || self.leg(quoted).is_some()
+    }
+
+    fn own_flow(&self) -> FlowKey {
+        let Identity { source, destination, .. } = self.identity;
+        let protocol = match (self.kind, source.is_ipv4()) {
+            (ProbeKind::Icmp, true) => 1,
+            (ProbeKind::Icmp, false) => 58,
+            (ProbeKind::Tcp(_), _) => 6,
+            (ProbeKind::Udp(_), _) => 17,
+        };
+        (protocol, (source.ip(), destination.ip()), source.port(), destination.port())
+    }
+}
+
+/// What an ARP frame says.
+fn resolution_by_arp(arp: &Arp) -> Option<(Leg, Header)> {
+    let (leg, about) = match arp.operation {
+        ArpOperation::Request => (Leg::Question, arp.target),
+        ArpOperation::Reply => (Leg::Reply, arp.sender),
+        ArpOperation::Other(_) => return None,
+    };
+    Some((leg, resolution_header(arp.sender.into(), about.into(), 0, Packet { ether: None, body: Body::Arp(*arp) })))
+}
+
+/// What a neighbour solicitation or advertisement says.
+fn resolution_by_discovery(ip: &Ip<'_>, neighbour: &Neighbour) -> (Leg, Header) {
+    let leg = if neighbour.advertisement { Leg::Reply } else { Leg::Question };
+    let packet = Packet { ether: None, body: Body::Ip(*ip) };
+    (leg, resolution_header(ip.source, neighbour.target.into(), ip.protocol, packet))
+}
+
+fn resolution_header(source: std::net::IpAddr, about: std::net::IpAddr, protocol: u8, packet: Packet<'_>) -> Header {
+    Header {
+        source,
+        destination: about,
+        source_port: None,
+        destination_port: None,
+        protocol,
+        ttl: 0,
+        length: 0,
+        macs: None,
+        reset: false,
+        text: packet.to_string(),
+    }
+}
+
+fn header(ip: &Ip<'_>) -> Header {
+    let flow = ip.flow();
+    let (ports, reset) = match ip.transport() {
+        Transport::Tcp(tcp) => (true, tcp.flags.has(nsgate_packet::TcpFlags::RST)),
+        Transport::Udp(_) => (true, false),
+        _ => (false, false),
+    };
+    Header {
+        source: ip.source,
+        destination: ip.destination,
+        source_port: ports.then_some(flow.source_port),
+        destination_port: ports.then_some(flow.destination_port),
+        protocol: ip.protocol,
+        ttl: ip.ttl,
+        length: ip.length as u32,
+        macs: None,
+        reset,
+        text: ip.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, SocketAddr};
+
+    use nsgate_packet::{Echo, Tcp, TcpFlags, Udp, build};
+
+    use super::*;
+    use crate::model::LinkIndex;
+    use crate::trace::Way;
+
+    const COOKIE: [u8; 8] = *b"cookie-1";
+
+    fn identity(source: &str, destination: &str) -> Identity {
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        Identity { cookie: COOKIE, sequence: 1000, source: address(source), destination: address(destination) }
+    }
+
+    fn ip(source: &str, destination: &str, transport: &Transport<'_>) -> Vec<u8> {
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        build::ip(&build::Outer::new(address(source), address(destination)), transport).unwrap()
+    }
+
+    fn seen(time: u64, way: Way, packet: Vec<u8>) -> Sighting {
+        let length = packet.len() as u32;
+        let netns = "host".parse().unwrap();
+        Sighting { time, netns, link: LinkIndex(2), way, ethernet: false, frame: packet, length }
+    }
+
+    fn echo(reply: bool, payload: &[u8]) -> Transport<'_> {
+        Transport::Icmp(Icmp::Echo(Echo { reply, id: 7, sequence: 1, payload }))
+    }
+
+    fn tcp(ports: (u16, u16), numbers: (u32, u32), flags: TcpFlags) -> Transport<'static> {
+        Transport::Tcp(Tcp {
+            source_port: ports.0,
+            destination_port: ports.1,
+            sequence: numbers.0,
+            acknowledgement: numbers.1,
+            flags,
+            window: 100,
+            options: &[],
+            payload: &[],
+        })
+    }
+
+    fn udp(source_port: u16, destination_port: u16, payload: &[u8]) -> Transport<'_> {
+        Transport::Udp(Udp { source_port, destination_port, payload })
+    }
+
+    fn legs(identity: &Identity, kind: ProbeKind, sightings: &[Sighting]) -> Vec<Leg> {
+        follow(identity, kind, sightings).sights.iter().map(|s| s.leg).collect()
+    }
+
+    #[test]
+    fn an_echo_is_known_by_its_cookie_whatever_its_addresses() {
+        let identity = identity("1.1.1.2:7", "9.9.9.9:0");
+        let sightings = [
+            seen(3, Way::In, ip("9.9.9.9", "10.0.0.1", &echo(true, b"cookie-1and more"))),
+            seen(1, Way::In, ip("1.1.1.2", "9.9.9.9", &echo(false, b"cookie-1and more"))),
+            seen(2, Way::Out, ip("10.0.0.1", "9.9.9.9", &echo(false, b"cookie-1and more"))),
+            seen(2, Way::Out, ip("1.1.1.2", "9.9.9.9", &echo(false, b"cookie-2"))),
+        ];
+        let found = legs(&identity, ProbeKind::Icmp, &sightings);
+        assert_eq!(found, [Leg::Request, Leg::Request, Leg::Answer]);
+    }
+
+    #[test]
+    fn a_connection_is_known_by_its_sequence_number_when_both_ends_are_translated() {
+        let identity = identity("1.1.1.2:4000", "10.0.0.1:8080");
+        let sightings = [
+            seen(1, Way::In, ip("1.1.1.2", "10.0.0.1", &tcp((4000, 8080), (1000, 0), TcpFlags::SYN))),
+            seen(2, Way::Out, ip("10.0.0.1", "1.1.1.2", &tcp((6000, 80), (1000, 0), TcpFlags::SYN))),
+            seen(3, Way::In, ip("1.1.1.2", "10.0.0.1", &tcp((80, 6000), (5, 1001), TcpFlags::ACK))),
+            seen(4, Way::In, ip("1.1.1.2", "10.0.0.1", &tcp((80, 6000), (5, 77), TcpFlags::ACK))),
+        ];
+        let found = legs(&identity, ProbeKind::Tcp(8080), &sightings);
+        assert_eq!(found, [Leg::Request, Leg::Request, Leg::Answer]);
+    }
+
+    #[test]
+    fn the_answer_to_a_datagram_is_the_reverse_of_a_translated_request() {
+        let identity = identity("1.1.1.2:4000", "9.9.9.9:53");
+        let sightings = [
+            seen(1, Way::In, ip("1.1.1.2", "9.9.9.9", &udp(4000, 53, &COOKIE))),
+            seen(2, Way::Out, ip("10.0.0.1", "9.9.9.9", &udp(4000, 53, &COOKIE))),
+            seen(3, Way::In, ip("9.9.9.9", "10.0.0.1", &udp(53, 4000, b"other words"))),
+            seen(4, Way::In, ip("9.9.9.9", "10.0.0.2", &udp(53, 4000, b"other words"))),
+        ];
+        let found = legs(&identity, ProbeKind::Udp(53), &sightings);
+        assert_eq!(found, [Leg::Request, Leg::Request, Leg::Answer]);
+    }
+
+    #[test]
+    fn an_error_belongs_to_the_journey_only_if_it_quotes_it() {
+        let identity = identity("1.1.1.2:7", "9.9.9.9:0");
+        let mine = ip("1.1.1.2", "9.9.9.9", &echo(false, &COOKIE));
+        let other = ip("1.1.1.9", "9.9.9.9", &echo(false, b"somebody"));
+        let error = |quoted| {
+            let family = nsgate_packet::Family::V4;
+            let error = nsgate_packet::IcmpError { family, icmp_type: 3, code: 1, mtu: None, quoted };
+            ip("1.1.1.3", "1.1.1.2", &Transport::Icmp(Icmp::Error(error)))
+        };
+        let sightings = [seen(1, Way::In, error(&mine)), seen(2, Way::In, error(&other))];
+        assert_eq!(legs(&identity, ProbeKind::Icmp, &sightings), [Leg::Error]);
+    }
+}

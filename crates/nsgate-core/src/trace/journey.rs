@@ -1,0 +1,96 @@
+//! The way of one probe and its answer, sight by sight.
+
+use std::net::IpAddr;
+
+use nsgate_packet::Mac;
+
+use super::Way;
+use crate::model::{LinkIndex, NetnsName};
+
+/// What was seen of one probe, in the order of time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Journey {
+    /// The sights.
+    pub sights: Vec<Sight>,
+}
+
+/// One sight of the probe, its answer, or what they caused.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sight {
+    /// When, in nanoseconds of the kernel's real-time clock.
+    pub time: u64,
+    /// In which namespace.
+    pub netns: NetnsName,
+    /// At which interface.
+    pub link: LinkIndex,
+    /// Whether it came in or went out there.
+    pub way: Way,
+    /// What it is of the journey.
+    pub leg: Leg,
+    /// What its headers say.
+    pub header: Header,
+}
+
+/// What a frame is of a journey.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leg {
+    /// The probe itself.
+    Request,
+    /// What the other end sends back: an answer, or a TCP reset.
+    Answer,
+    /// An ICMP error that quotes the probe or its answer.
+    Error,
+    /// Somebody asks who holds an address on the link (ARP, neighbour discovery).
+    Question,
+    /// Somebody says that it is he.
+    Reply,
+}
+
+/// What the headers of a frame say that matters for its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The source address; for ARP that of who speaks.
+    pub source: IpAddr,
+    /// The destination address; for questions and replies the address they are about.
+    pub destination: IpAddr,
+    /// The source port, where the transport has ports.
+    pub source_port: Option<u16>,
+    /// The destination port.
+    pub destination_port: Option<u16>,
+    /// The transport protocol by its number.
+    pub protocol: u8,
+    /// The time to live or hop limit.
+    pub ttl: u8,
+    /// The length in bytes from the IP header on.
+    pub length: u32,
+    /// The link-layer source and destination, where the link has such addresses.
+    pub macs: Option<(Mac, Mac)>,
+    /// A TCP reset.
+    pub reset: bool,
+    /// One line for people.
+    pub text: String,
+}
+
+impl Journey {
+    /// The sights of one leg.
+    pub fn of(&self, leg: Leg) -> impl DoubleEndedIterator<Item = &Sight> {
+        self.sights.iter().filter(move |s| s.leg == leg)
+    }
+
+    /// The last sight of a leg: as far as it got.
+    pub fn furthest(&self, leg: Leg) -> Option<&Sight> {
+        self.of(leg).next_back()
+    }
+
+    /// Whether a leg was seen at an interface.
+    pub fn seen(&self, leg: Leg, netns: &NetnsName, link: LinkIndex, way: Way) -> bool {
+        self.of(leg).any(|s| s.netns == *netns && s.link == link && s.way == way)
+    }
+
+    /// How a leg looked as it came into a namespace and as it left it, where both were seen.
+    pub fn through(&self, leg: Leg, netns: &NetnsName) -> Option<(&Sight, &Sight)> {
+        let entered = self.of(leg).find(|s| s.netns == *netns && s.way == Way::In)?;
+        let left = self.of(leg).rfind(|s| s.netns == *netns && s.way == Way::Out)?;
+        (entered.time <= left.time).then_some((entered, left))
+    }
+}

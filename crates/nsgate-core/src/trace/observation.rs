@@ -1,0 +1,106 @@
+//! Everything that was learned while one probe was under way.
+
+use std::net::IpAddr;
+
+use super::counters::Counters;
+use super::{Identity, Journey, Probe};
+use crate::model::conntrack::Entry;
+use crate::model::lookup::Query;
+use crate::model::{Limit, LinkIndex, Neighbour, NetnsName};
+
+/// What was learned of one probe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// What was sent.
+    pub probe: Probe,
+    /// How it is known again; none if the socket could not even be made ready.
+    pub identity: Option<Identity>,
+    /// How it ended for the sender.
+    pub ending: Ending,
+    /// What the interfaces saw.
+    pub journey: Journey,
+    /// Which namespaces were watched, and how well.
+    pub watched: Vec<Watched>,
+    /// Connection-tracking entries of the probe's flow, by namespace, read afterwards.
+    pub tracked: Vec<(NetnsName, Entry)>,
+    /// Neighbour entries read afterwards.
+    pub neighbours: Vec<(NetnsName, Neighbour)>,
+    /// What the kernel answered when asked for a route afterwards.
+    pub routes: Vec<KernelRoute>,
+    /// How long the sender waited for an answer, in milliseconds.
+    pub waited: u64,
+    /// What could not be observed.
+    pub limits: Vec<Limit>,
+}
+
+/// How a probe ended for its sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The answer came.
+    Answered,
+    /// The kernel refused to send it.
+    Refused {
+        /// The call that failed.
+        operation: &'static str,
+        /// The error number (errno).
+        errno: i32,
+        /// The kernel's words for it.
+        words: String,
+    },
+    /// The other end refused it: a TCP reset.
+    Reset,
+    /// An ICMP error came back.
+    IcmpError {
+        /// Who sent it.
+        from: IpAddr,
+        /// Its type.
+        icmp_type: u8,
+        /// Its code.
+        code: u8,
+        /// The MTU it tells, where it tells one.
+        mtu: Option<u32>,
+    },
+    /// Nothing came.
+    Silence,
+}
+
+/// A namespace that was watched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watched {
+    /// Which.
+    pub netns: NetnsName,
+    /// How many frames its tap had to let go.
+    pub lost: u64,
+    /// Which counters moved meanwhile, and by how much.
+    pub counters: Counters,
+}
+
+/// A question for the kernel's own routing tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteQuestion {
+    /// Where it is asked.
+    pub netns: NetnsName,
+    /// What is asked.
+    pub query: Query,
+}
+
+/// What the kernel answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelRoute {
+    /// The question.
+    pub question: RouteQuestion,
+    /// The interface to leave by, or the error number.
+    pub answer: Result<Option<LinkIndex>, i32>,
+}
+
+impl Observation {
+    /// By how much a counter of a namespace moved while the probe was under way.
+    pub fn moved(&self, netns: &NetnsName, counter: &str) -> u64 {
+        self.watched.iter().find(|w| w.netns == *netns).map_or(0, |w| w.counters.get(counter))
+    }
+
+    /// Whether a namespace was watched.
+    pub fn watches(&self, netns: &NetnsName) -> bool {
+        self.watched.iter().any(|w| w.netns == *netns)
+    }
+}

@@ -1,0 +1,76 @@
+//! The packet that is sent to find out.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::model::NetnsName;
+
+/// What is sent, from where and to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The namespace it starts in.
+    pub from: NetnsName,
+    /// The address it is for.
+    pub destination: IpAddr,
+    /// What it is.
+    pub kind: ProbeKind,
+    /// How many bytes it carries.
+    pub size: u32,
+    /// The source address asked for; none: the one the namespace would choose.
+    pub source: Option<IpAddr>,
+    /// It must not be cut into fragments.
+    pub dont_fragment: bool,
+}
+
+/// What kind of packet a probe is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProbeKind {
+    /// An echo request, as ping sends it.
+    Icmp,
+    /// The opening of a connection to this port.
+    Tcp(u16),
+    /// A datagram to this port.
+    Udp(u16),
+}
+
+impl ProbeKind {
+    /// The port it is for, if it has one.
+    pub fn port(self) -> Option<u16> {
+        match self {
+            ProbeKind::Icmp => None,
+            ProbeKind::Tcp(port) | ProbeKind::Udp(port) => Some(port),
+        }
+    }
+
+    /// `icmp`, `tcp` or `udp`.
+    pub fn name(self) -> &'static str {
+        match self {
+            ProbeKind::Icmp => "icmp",
+            ProbeKind::Tcp(_) => "tcp",
+            ProbeKind::Udp(_) => "udp",
+        }
+    }
+}
+
+impl fmt::Display for ProbeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProbeKind::Icmp => f.write_str("icmp"),
+            ProbeKind::Tcp(port) => write!(f, "tcp {port}"),
+            ProbeKind::Udp(port) => write!(f, "udp {port}"),
+        }
+    }
+}
+
+/// What makes one probe known wherever it is seen, whatever is translated on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The first eight bytes that an echo or datagram carries.
+    pub cookie: [u8; 8],
+    /// The initial sequence number of a connection.
+    pub sequence: u32,
+    /// Where it starts: the address and port (the identifier of an echo) as the sender's socket has them.
+    pub source: SocketAddr,
+    /// Where it goes, as the sender's socket has it (the port is 0 for an echo).
+    pub destination: SocketAddr,
+}
