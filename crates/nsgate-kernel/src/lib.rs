@@ -2,6 +2,9 @@
 
 mod error;
 pub mod netlink;
+pub mod netns;
+pub mod privileges;
+pub mod sandbox;
 mod sys;
 
 pub use error::{Error, Kind};
