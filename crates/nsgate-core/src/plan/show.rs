@@ -77,6 +77,10 @@ impl Display for Step {
                 write!(f, "{}{} rule {change} {}", Tool("ip", netns), Six(rule.family), RuleWords(rule))
             }
             Action::Neighbour(change, entry) => write!(f, "{} neigh {change} {entry}", Tool("ip", netns)),
+            Action::Nft { commands, .. } => {
+                let commands: Vec<_> = commands.iter().map(ToString::to_string).collect();
+                write!(f, "{} {}", Tool("nft", netns), quoted(&commands.join("; ")))
+            }
             Action::Sysctl { name, value, .. } => {
                 write!(f, "{} -w {}={}", Tool("sysctl", netns), quoted(name.as_str()), quoted(value))
             }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::link::{LinkSetting, NewLink};
+use crate::model::ruleset::Command;
 use crate::model::{Family, LinkName, Mac, NeighbourState, NetnsName, RouteKind, Rule, Scope, Sysctl, TABLE_MAIN};
 
 /// One change to one network namespace.
@@ -68,6 +69,13 @@ pub enum Action {
         value: String,
         /// What it was, if that is known.
         before: Option<String>,
+    },
+    /// Changes to the packet filter, made all together or not at all.
+    Nft {
+        /// The changes.
+        commands: Vec<Command>,
+        /// What takes them back, if that is known.
+        undo: Option<Vec<Command>>,
     },
 }
 
@@ -176,6 +184,7 @@ impl Step {
             // A learned entry that was replaced is learned again, so what a replacement leaves behind is only removed.
             Action::Neighbour(Change::Replace, entry) => Action::Neighbour(Change::Delete, entry.clone()),
             Action::Neighbour(change, entry) => Action::Neighbour(change.inverse()?, entry.clone()),
+            Action::Nft { commands, undo } => Action::Nft { commands: undo.clone()?, undo: Some(commands.clone()) },
             Action::Sysctl { name, value, before } => {
                 Action::Sysctl { name: name.clone(), value: before.clone()?, before: Some(value.clone()) }
             }
@@ -190,6 +199,7 @@ impl Step {
             Action::DeleteLink { was, .. } => *was = None,
             Action::SetLink { before, .. } => *before = None,
             Action::Sysctl { before, .. } => *before = None,
+            Action::Nft { undo, .. } => *undo = None,
             _ => {}
         }
         self
