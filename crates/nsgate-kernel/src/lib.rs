@@ -2,9 +2,7 @@
 
 mod error;
 pub mod netlink;
-pub mod netns;
-pub mod privileges;
-pub mod sandbox;
+pub mod rtnetlink;
 mod sys;
 
 pub use error::{Error, Kind};

@@ -246,6 +246,11 @@ impl Socket {
                 Ok(None) => return Err(Error::answer("read", what, "the kernel's answer ended too early")),
                 Err(errno) => return Err(Error::new("read", what, errno)),
             };
+            // The end may come in one datagram with the last objects.
+            append(bytes, datagram);
+            if bytes.len() > DUMP_LIMIT {
+                return Err(Error::answer("read", what, "there are too many"));
+            }
             for message in Messages::new(datagram).filter(|m| m.sequence == sequence) {
                 consistent &= message.flags & libc::NLM_F_DUMP_INTR as u16 == 0;
                 match i32::from(message.kind) {
@@ -257,10 +262,6 @@ impl Socket {
                     }
                     _ => {}
                 }
-            }
-            append(bytes, datagram);
-            if bytes.len() > DUMP_LIMIT {
-                return Err(Error::answer("read", what, "there are too many"));
             }
         }
     }

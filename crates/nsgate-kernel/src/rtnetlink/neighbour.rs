@@ -1,0 +1,53 @@
+//! Neighbours: ARP and neighbour discovery as one, with the addresses that are answered for (proxy).
+
+use nsgate_core::model::{LinkIndex, Mac, Neighbour, NeighbourState};
+
+use super::{Listing, list, numbers};
+use crate::error::Error;
+use crate::netlink::{Batch, Message, Socket};
+
+/// The offset of `ndm_flags` in `struct ndmsg`.
+const FLAGS: usize = 10;
+
+/// All neighbours of the socket's namespace and all proxy entries.
+pub fn neighbours(socket: &mut Socket) -> Result<Listing<Neighbour>, Error> {
+    let mut with_flags = |flags| {
+        let mut batch = Batch::new();
+        let mut header = [0; 12];
+        header[FLAGS] = flags;
+        batch.begin(libc::RTM_GETNEIGH, 0, &header);
+        list(socket, &mut batch, "neighbours", read)
+    };
+    let mut found = with_flags(0)?.join(with_flags(libc::NTF_PROXY)?);
+    // Multicast and broadcast addresses stand in the table without being anybody's neighbours.
+    found.items.retain(|neighbour| neighbour.proxy || !neighbour.address.is_multicast());
+    Ok(found)
+}
+
+/// Reads one neighbour message.
+fn read(message: &Message<'_>) -> Option<Neighbour> {
+    let (header, attributes) = message.split::<12>()?;
+    numbers::family_of(header[0])?;
+    let state = u16::from_ne_bytes([header[8], header[9]]);
+    Some(Neighbour {
+        link: LinkIndex(u32::from_ne_bytes(header[4..8].try_into().ok()?)),
+        address: attributes.find(libc::NDA_DST)?.address()?,
+        mac: attributes.find(libc::NDA_LLADDR).and_then(|a| a.array()).map(Mac),
+        state: state_of(state),
+        proxy: header[FLAGS] & libc::NTF_PROXY != 0,
+    })
+}
+
+fn state_of(number: u16) -> NeighbourState {
+    match number {
+        libc::NUD_INCOMPLETE => NeighbourState::Incomplete,
+        libc::NUD_REACHABLE => NeighbourState::Reachable,
+        libc::NUD_STALE => NeighbourState::Stale,
+        libc::NUD_DELAY => NeighbourState::Delay,
+        libc::NUD_PROBE => NeighbourState::Probe,
+        libc::NUD_FAILED => NeighbourState::Failed,
+        libc::NUD_NOARP => NeighbourState::NoArp,
+        libc::NUD_PERMANENT => NeighbourState::Permanent,
+        _ => NeighbourState::None,
+    }
+}
