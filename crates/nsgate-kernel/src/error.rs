@@ -29,6 +29,18 @@ pub enum Error {
         /// What is wrong with the answer.
         why: Cow<'static, str>,
     },
+    /// Something cannot be done, and the reason is known better than an error number tells.
+    #[error("cannot {operation} {object}: {why}")]
+    Explained {
+        /// What sort of failure it is.
+        kind: Kind,
+        /// What was to be done: a verb.
+        operation: Cow<'static, str>,
+        /// To what.
+        object: String,
+        /// The reason, and the mend where one is known.
+        why: Cow<'static, str>,
+    },
 }
 
 /// What sort of failure it is; exit codes and hints depend on this alone.
@@ -61,8 +73,21 @@ impl Error {
         Self::Answer { operation: operation.into(), object: object.into(), why: why.into() }
     }
 
+    /// A failure whose reason is known.
+    pub fn explained(
+        kind: Kind,
+        operation: impl Into<Cow<'static, str>>,
+        object: impl Into<String>,
+        why: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::Explained { kind, operation: operation.into(), object: object.into(), why: why.into() }
+    }
+
     /// What sort of failure this is.
     pub fn kind(&self) -> Kind {
+        if let Self::Explained { kind, .. } = self {
+            return *kind;
+        }
         match self.errno() {
             Some(Errno::PERM | Errno::ACCESS) => Kind::NotPermitted,
             Some(Errno::OPNOTSUPP | Errno::AFNOSUPPORT | Errno::PROTONOSUPPORT | Errno::NOPROTOOPT | Errno::NOSYS) => {
@@ -78,7 +103,7 @@ impl Error {
     pub fn errno(&self) -> Option<Errno> {
         match self {
             Self::Refused { errno, .. } => Some(*errno),
-            Self::Answer { .. } => None,
+            Self::Answer { .. } | Self::Explained { .. } => None,
         }
     }
 }
@@ -93,7 +118,7 @@ fn refusal(errno: Errno, extack: Option<&str>) -> String {
 }
 
 /// The meaning of an error number, without the number.
-fn meaning(errno: Errno) -> String {
+pub(crate) fn meaning(errno: Errno) -> String {
     let text = std::io::Error::from(errno).to_string();
     match text.rfind(" (os error") {
         Some(end) => text[..end].to_owned(),

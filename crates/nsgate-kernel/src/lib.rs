@@ -2,7 +2,10 @@
 
 mod error;
 pub mod netlink;
+pub mod netns;
+pub mod privileges;
 pub mod rtnetlink;
+pub mod sandbox;
 mod sys;
 
 pub use error::{Error, Kind};

@@ -1,8 +1,162 @@
-//! The system calls that rustix does not wrap. Nothing else in this crate is unsafe.
+//! The system calls that rustix does not wrap, or wraps as unsafe. Nothing else in this crate is unsafe.
 
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
+use rustix::process::{Pid, Signal};
+use rustix::thread::UnshareFlags;
+
+/// Gives the calling thread namespaces of its own. File descriptors stay shared: that flag is taken out.
+pub(crate) fn unshare(namespaces: UnshareFlags) -> Result<(), Errno> {
+    #[expect(unsafe_code, reason = "rustix marks unshare as unsafe for the sake of one flag")]
+    // SAFETY: the only flag that can harm memory safety, FILES, is removed.
+    unsafe {
+        rustix::thread::unshare_unsafe(namespaces.difference(UnshareFlags::FILES))
+    }
+}
+
+/// Splits the process in two: the number of the child for the parent, none in the child.
+///
+/// Refused in a process of several threads, where locks held by the others would stay locked in the child for ever.
+/// The one exception is the child of a process of several threads, which counts as having one thread.
+pub(crate) fn fork() -> Result<Option<Pid>, Errno> {
+    #[expect(unsafe_code, reason = "rustix has no fork")]
+    // SAFETY: the caller is the only thread of its process (`sandbox` sees to it), so no lock is held by a thread that
+    // does not exist in the child.
+    let child = unsafe { libc::fork() };
+    if child < 0 { Err(last_error()) } else { Ok(Pid::from_raw(child)) }
+}
+
+/// Ends the process at once: no destructor, no exit handler, no flush of what a forked copy holds too.
+pub(crate) fn exit_now(status: i32) -> ! {
+    #[expect(unsafe_code, reason = "rustix has no _exit")]
+    // SAFETY: _exit has no precondition.
+    unsafe {
+        libc::_exit(status)
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+/// Has `set_up` run in the child between fork and exec. It may neither allocate nor take a lock.
+pub(crate) fn before_exec(
+    command: &mut std::process::Command,
+    set_up: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static,
+) {
+    #[expect(unsafe_code, reason = "what runs between fork and exec may do little")]
+    // SAFETY: the callers' closures make system calls on memory that was prepared before, and nothing else.
+    unsafe {
+        std::os::unix::process::CommandExt::pre_exec(command, set_up);
+    }
+}
+
+/// Closes every file descriptor but standard input, output and error, and the one to keep.
+///
+/// For processes that never run the code of an owner of these descriptors again: those that only wait for another.
+pub(crate) fn close_all_but_standard(keep: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+    let close = |first: libc::c_int, last: libc::c_uint| {
+        #[expect(unsafe_code, reason = "rustix has no close_range")]
+        // SAFETY: takes no pointer. No owner of one of these descriptors is run or dropped after this.
+        let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        if done == 0 { Ok(()) } else { Err(last_error()) }
+    };
+    match keep.map(|file| file.as_raw_fd()) {
+        Some(keep) if keep > 3 => close(3, keep as libc::c_uint - 1).and(close(keep + 1, libc::c_uint::MAX)),
+        Some(keep) => close(keep.max(2) + 1, libc::c_uint::MAX),
+        None => close(3, libc::c_uint::MAX),
+    }
+}
+
+/// A set of signals.
+#[derive(Clone, Copy)]
+pub(crate) struct Signals(libc::sigset_t);
+
+impl Signals {
+    /// The set of these.
+    pub(crate) fn of(signals: &[Signal]) -> Self {
+        let mut set = MaybeUninit::uninit();
+        #[expect(unsafe_code, reason = "rustix has no signal sets")]
+        // SAFETY: sigemptyset initialises the set before anything reads it; sigaddset gets the numbers of real signals.
+        unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            for signal in signals {
+                libc::sigaddset(set.as_mut_ptr(), signal.as_raw());
+            }
+            Self(set.assume_init())
+        }
+    }
+
+    /// Blocks these signals for the calling thread, beside those blocked already; gives what was blocked before.
+    pub(crate) fn block(&self) -> Self {
+        self.change_mask(libc::SIG_BLOCK)
+    }
+
+    /// Makes these the blocked signals of the calling thread.
+    pub(crate) fn restore(&self) {
+        self.change_mask(libc::SIG_SETMASK);
+    }
+
+    fn change_mask(&self, how: libc::c_int) -> Self {
+        let mut before = *self;
+        #[expect(unsafe_code, reason = "rustix has no signal masks")]
+        // SAFETY: both sets are initialised and outlive the call, which cannot fail with a valid `how`.
+        unsafe {
+            libc::pthread_sigmask(how, &raw const self.0, &raw mut before.0);
+        }
+        before
+    }
+
+    /// Waits for one of these, which must be blocked. Gives the signal, and whether a process sent it (rather than the
+    /// kernel, as a terminal's interrupt key does).
+    pub(crate) fn wait(&self) -> Option<(Signal, bool)> {
+        let mut told = MaybeUninit::<libc::siginfo_t>::zeroed();
+        #[expect(unsafe_code, reason = "rustix has no sigwaitinfo")]
+        // SAFETY: the set is initialised, `told` is large enough for the answer, and all zeroes is a valid siginfo_t.
+        let (number, told) = unsafe {
+            let number = libc::sigwaitinfo(&raw const self.0, told.as_mut_ptr());
+            (number, told.assume_init())
+        };
+        Some((Signal::from_named_raw(number)?, told.si_code <= 0))
+    }
+}
+
+/// Has the ends of child processes reported, even where whoever started this process had them ignored.
+pub(crate) fn notice_children() {
+    #[expect(unsafe_code, reason = "rustix has no signal dispositions")]
+    // SAFETY: SIG_DFL installs no handler.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+    }
+}
+
+/// Sets the loopback interface of the calling thread's network namespace up, without allocating.
+pub(crate) fn loopback_up() -> Result<(), Errno> {
+    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
+    #[expect(unsafe_code, reason = "rustix has no interface flags")]
+    // SAFETY: all zeroes is a valid ifreq; the kernel reads and writes within it; SIOCGIFFLAGS fills `ifru_flags`,
+    // which is the member read afterwards.
+    let done = unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        request.ifr_name[0] = b'l' as libc::c_char;
+        request.ifr_name[1] = b'o' as libc::c_char;
+        if libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS as _, &raw mut request) < 0 {
+            return Err(last_error());
+        }
+        request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short;
+        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut request)
+    };
+    if done == 0 { Ok(()) } else { Err(last_error()) }
+}
+
+/// Whether a file of the namespace file system is that of a network namespace.
+pub(crate) fn is_network_namespace(file: BorrowedFd<'_>) -> Result<bool, Errno> {
+    /// `NS_GET_NSTYPE` of linux/nsfs.h: `_IO(0xb7, 3)`.
+    const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
+    #[expect(unsafe_code, reason = "rustix has no namespace ioctl")]
+    // SAFETY: the request takes no argument and answers by its return value.
+    let kind = unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE) };
+    if kind < 0 { Err(last_error()) } else { Ok(kind == libc::CLONE_NEWNET) }
+}
 
 /// Sets a socket option whose value is an int.
 pub(crate) fn set_socket_option(
