@@ -7,5 +7,6 @@ pub mod privileges;
 pub mod rtnetlink;
 pub mod sandbox;
 mod sys;
+pub mod sysctl;
 
 pub use error::{Error, Kind};
