@@ -232,6 +232,22 @@ pub enum Setting {
 }
 
 impl Setting {
+    /// Every setting that is modelled.
+    pub const ALL: [Self; 12] = [
+        Self::Forwarding,
+        Self::RpFilter,
+        Self::ProxyArp,
+        Self::ArpIgnore,
+        Self::RouteLocalnet,
+        Self::AcceptLocal,
+        Self::SrcValidMark,
+        Self::IgnoreRoutesWithLinkdown,
+        Self::DisableIpv6,
+        Self::AcceptRa,
+        Self::AcceptDad,
+        Self::ForceForwarding,
+    ];
+
     /// The name of the setting in `net.ipv4.conf` or `net.ipv6.conf`; none where the family does not have it.
     pub fn name(self, family: Family) -> Option<&'static str> {
         self.entry(family).map(|(name, _)| name)

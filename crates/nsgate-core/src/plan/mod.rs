@@ -9,6 +9,7 @@ mod parse;
 #[cfg(test)]
 mod round_trip;
 mod show;
+pub mod simulate;
 mod step;
 mod words;
 
