@@ -1,1 +1,70 @@
 //! Why a packet was lost, and what mends it.
+//!
+//! [`explain`] looks where the trail of the probe ends (a [`Loss`]) and asks the causes, one after the other, in the
+//! order in which the kernel checks a packet. Each cause is one pure function of the loss; the first that finds its
+//! evidence is the verdict, and the others that hold at the same place follow as further findings. Nothing is guessed:
+//! where no cause is shown, the verdict is `uncertain` and says what was seen.
+
+mod cause;
+mod delivered;
+mod evidence;
+#[cfg(test)]
+mod fixture;
+mod forwarding;
+mod link;
+mod loss;
+mod mend;
+mod reverse_path;
+mod route;
+mod service;
+mod translation;
+mod uncertain;
+mod upstream;
+mod verdict;
+
+pub use cause::{Cause, UnknownCause};
+pub use loss::{Loss, Stage};
+pub use verdict::{Evidence, EvidenceKind, Place, Verdict};
+
+use crate::model::World;
+use crate::trace::{Ending, Observation};
+
+/// What is said about one probe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Why it was lost, or that it was delivered.
+    pub verdict: Verdict,
+    /// What the packet would meet next.
+    pub further: Vec<Verdict>,
+}
+
+/// One cause: whether it explains the loss, and how it shows.
+type Check = fn(&Loss<'_>) -> Option<Verdict>;
+
+/// The causes in the order in which the kernel meets them on a packet's way.
+const ORDER: &[Check] = &[
+    service::closed,
+    link::down,
+    link::without_carrier,
+    forwarding::disabled,
+    route::blocked,
+    route::missing,
+    reverse_path::refused,
+    translation::source_missing,
+    upstream::silent,
+];
+
+/// Says why the probe was lost, or that it was delivered.
+pub fn explain(world: &World, observation: &Observation) -> Report {
+    if observation.ending == Ending::Answered {
+        return Report { verdict: delivered::verdict(observation), further: Vec::new() };
+    }
+    let Some(loss) = Loss::find(world, observation) else {
+        return Report { verdict: uncertain::nowhere(observation), further: Vec::new() };
+    };
+    let mut found = ORDER.iter().filter_map(|check| check(&loss));
+    match found.next() {
+        Some(verdict) => Report { verdict, further: found.collect() },
+        None => Report { verdict: uncertain::at(&loss), further: Vec::new() },
+    }
+}

@@ -16,3 +16,33 @@ mod words;
 pub use link::{LinkSetting, MacvlanMode, NewKind, NewLink, PortState, VethPeer, Vxlan};
 pub use parse::ParseError;
 pub use step::{Action, Change, Hop, NewAddress, NewNeighbour, NewRoute, Step};
+
+/// An ordered list of steps.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// The steps, first to last.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// The plan of one step.
+    pub fn of(step: Step) -> Self {
+        Self { steps: vec![step] }
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The plan that takes this one back, last step first; what has no way back is left out.
+    #[must_use]
+    pub fn inverse(&self) -> Self {
+        Self { steps: self.steps.iter().rev().filter_map(Step::inverse).collect() }
+    }
+
+    /// The lines an operator would type.
+    pub fn commands(&self) -> Vec<String> {
+        self.steps.iter().map(Step::to_string).collect()
+    }
+}

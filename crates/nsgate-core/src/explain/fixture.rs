@@ -1,0 +1,296 @@
+//! The experiment as a World, and probes that got so far and no further: what the causes are tested with.
+//!
+//! `ns_1` veth2 1.1.1.2/24 — veth3 1.1.1.3/24 `host` eth2 10.20.30.182/24 — w0 10.20.30.1/24 `world`, which holds
+//! 114.114.114.114; the same with 2001:db8:{1,20,114}. Everything is healthy, and nothing translates.
+
+use std::net::IpAddr;
+
+use crate::model::{
+    Address, AddressFlags, Family, Link, LinkIndex, LinkKind, Namespace, NetnsName, NextHop, OperState, Peer, Route,
+    RouteKind, Rule, RuleAction, Scope, Setting, Sysctl, TABLE_LOCAL, TABLE_MAIN, World,
+};
+use crate::trace::{
+    Counters, Ending, Header, Identity, Journey, Leg, Observation, Probe, ProbeKind, Sight, Watched, Way,
+};
+
+/// A World and what was seen in it.
+#[derive(Clone)]
+pub(crate) struct Fixture {
+    pub(crate) world: World,
+    pub(crate) observation: Observation,
+}
+
+pub(crate) fn name(text: &str) -> NetnsName {
+    text.parse().unwrap()
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+impl Fixture {
+    /// The healthy experiment; the probe is an echo request from `ns_1` that nothing was heard of.
+    pub(crate) fn experiment() -> Self {
+        let mut host = netns("host", 1);
+        host.links.push(veth(2, "veth3", &["1.1.1.3/24", "2001:db8:1::3/64"], ("ns_1", 2)));
+        host.links.push(veth(3, "eth2", &["10.20.30.182/24", "2001:db8:20::182/64"], ("world", 2)));
+        default_routes(&mut host, 3, ["10.20.30.1", "2001:db8:20::1"]);
+        let mut ns_1 = netns("ns_1", 2);
+        ns_1.links.push(veth(2, "veth2", &["1.1.1.2/24", "2001:db8:1::2/64"], ("host", 2)));
+        default_routes(&mut ns_1, 2, ["1.1.1.3", "2001:db8:1::3"]);
+        let mut world = netns("world", 3);
+        world.links.push(veth(2, "w0", &["10.20.30.1/24", "2001:db8:20::1/64"], ("host", 3)));
+        hold(&mut world, 1, "114.114.114.114/32");
+        hold(&mut world, 1, "2001:db8:114::114/128");
+        let mut fixture = Self {
+            world: World { namespaces: vec![host, ns_1, world], limits: Vec::new() },
+            observation: observation("114.114.114.114", ProbeKind::Icmp),
+        };
+        fixture.connect_all();
+        fixture
+    }
+
+    /// The same with an IPv6 probe.
+    pub(crate) fn experiment6() -> Self {
+        let observation = observation("2001:db8:114::114", ProbeKind::Icmp);
+        Self { observation, ..Self::experiment() }
+    }
+
+    /// The same with another kind of probe.
+    pub(crate) fn probing(mut self, kind: ProbeKind) -> Self {
+        self.observation = observation(&self.observation.probe.destination.to_string(), kind);
+        self
+    }
+
+    /// A namespace, to be changed.
+    pub(crate) fn netns(&mut self, netns: &str) -> &mut Namespace {
+        self.world.namespaces.iter_mut().find(|n| n.name.as_str() == netns).unwrap()
+    }
+
+    /// An interface, to be changed.
+    pub(crate) fn link(&mut self, netns: &str, link: &str) -> &mut Link {
+        self.netns(netns).links.iter_mut().find(|l| l.name.as_str() == link).unwrap()
+    }
+
+    /// Sets a kernel setting of a namespace.
+    pub(crate) fn sysctl(&mut self, netns: &str, sysctl: &'static str, value: &str) {
+        self.netns(netns).sysctls.insert(Sysctl::known(sysctl), value.into());
+    }
+
+    /// Sets a kernel setting of an interface.
+    pub(crate) fn setting(&mut self, netns: &str, link: &str, family: Family, setting: Setting, value: i32) {
+        let link = self.link(netns, link);
+        let settings = match family {
+            Family::V4 => &mut link.settings4,
+            Family::V6 => &mut link.settings6,
+        };
+        settings[setting.place(family).unwrap()] = value;
+    }
+
+    /// The probe was seen at these interfaces, in this order: `ns_1:veth2>` going out, `host:veth3<` coming in.
+    pub(crate) fn seen(&mut self, leg: Leg, source: &str, destination: &str, places: &[&str]) {
+        for place in places {
+            let (place, way) = match place.strip_suffix('>') {
+                Some(place) => (place, Way::Out),
+                None => (place.strip_suffix('<').unwrap(), Way::In),
+            };
+            let (netns, link) = place.split_once(':').unwrap();
+            let index = self.world.namespace(&name(netns)).unwrap().link_named(link).unwrap().index;
+            let header = header(ip(source), ip(destination), self.observation.probe.kind);
+            let time = self.observation.journey.sights.len() as u64;
+            let sight = Sight { time, netns: name(netns), link: index, way, leg, header };
+            self.observation.journey.sights.push(sight);
+        }
+    }
+
+    /// The request got this far with its own addresses.
+    pub(crate) fn request_seen(&mut self, places: &[&str]) {
+        let (source, destination) = match self.observation.probe.destination {
+            IpAddr::V4(_) => ("1.1.1.2", "114.114.114.114"),
+            IpAddr::V6(_) => ("2001:db8:1::2", "2001:db8:114::114"),
+        };
+        self.seen(Leg::Request, source, destination, places);
+    }
+
+    /// A counter of a namespace moved by one.
+    pub(crate) fn counted(&mut self, netns: &str, counter: &str) {
+        let watched = self.observation.watched.iter_mut().find(|w| w.netns.as_str() == netns).unwrap();
+        watched.counters.insert(counter, 1);
+    }
+
+    /// The verdict.
+    pub(crate) fn explained(&self) -> super::Verdict {
+        super::explain(&self.world, &self.observation).verdict
+    }
+
+    /// The verdict's code, place and object, for comparing.
+    pub(crate) fn verdict(&self) -> (String, String, String) {
+        let verdict = self.explained();
+        let place = match &verdict.place.link {
+            Some(link) => format!("{}/{link}", verdict.place.netns),
+            None => verdict.place.netns.to_string(),
+        };
+        (verdict.cause.to_string(), place, verdict.object)
+    }
+
+    /// Adds the routes that come with the addresses.
+    fn connect_all(&mut self) {
+        for netns in &mut self.world.namespaces {
+            let connected: Vec<Route> = netns.links.iter().flat_map(connected).collect();
+            netns.routes.extend(connected);
+        }
+    }
+}
+
+fn netns(text: &str, inode: u64) -> Namespace {
+    let mut netns = Namespace::new(name(text), inode);
+    let loopback =
+        Link { name: "lo".parse().unwrap(), kind: LinkKind::Loopback, ..veth(1, "x", &["127.0.0.1/8"], ("x", 0)) };
+    netns.links.push(Link { peer: Peer::None, ..loopback });
+    for family in Family::BOTH {
+        for (priority, table) in [(0, TABLE_LOCAL), (32766, TABLE_MAIN)] {
+            netns.rules.push(rule(family, priority, RuleAction::Table(table)));
+        }
+    }
+    for sysctl in ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"] {
+        netns.sysctls.insert(Sysctl::known(sysctl), "1".into());
+    }
+    netns.sysctls.insert(Sysctl::known("net.ipv4.conf.all.rp_filter"), "0".into());
+    netns
+}
+
+pub(crate) fn rule(family: Family, priority: u32, action: RuleAction) -> Rule {
+    Rule {
+        family,
+        priority,
+        inverted: false,
+        from: None,
+        to: None,
+        iif: None,
+        oif: None,
+        mark: None,
+        tos: 0,
+        protocol: None,
+        source_ports: None,
+        destination_ports: None,
+        users: None,
+        vrf: false,
+        suppress_prefix_length: None,
+        action,
+        made_by: 2,
+    }
+}
+
+fn veth(index: u32, link: &str, addresses: &[&str], peer: (&str, u32)) -> Link {
+    let mut settings4 = vec![0; 33];
+    settings4[Setting::Forwarding.place(Family::V4).unwrap()] = 1;
+    let addresses = addresses.iter().map(|a| Address {
+        net: a.parse().unwrap(),
+        peer: None,
+        broadcast: None,
+        flags: AddressFlags { permanent: true, ..AddressFlags::default() },
+        protocol: 0,
+    });
+    Link {
+        index: LinkIndex(index),
+        name: link.parse().unwrap(),
+        kind: LinkKind::Veth,
+        mac: None,
+        mtu: 1500,
+        up: true,
+        carrier: true,
+        resolves_neighbours: true,
+        promiscuous: false,
+        state: OperState::Up,
+        master: None,
+        peer: Peer::There(name(peer.0), LinkIndex(peer.1)),
+        group: 0,
+        alias: None,
+        addresses: addresses.collect(),
+        settings4,
+        settings6: vec![0; 60],
+    }
+}
+
+fn hold(netns: &mut Namespace, link: u32, address: &str) {
+    let address = Address {
+        net: address.parse().unwrap(),
+        peer: None,
+        broadcast: None,
+        flags: AddressFlags::default(),
+        protocol: 0,
+    };
+    netns.links.iter_mut().find(|l| l.index.0 == link).unwrap().addresses.push(address);
+}
+
+pub(crate) fn route(table: u32, destination: &str, kind: RouteKind, link: Option<u32>, gateway: Option<&str>) -> Route {
+    let hop = |l| NextHop { gateway: gateway.map(ip), link: Some(LinkIndex(l)), weight: 1, ..NextHop::default() };
+    Route {
+        table,
+        destination: destination.parse().unwrap(),
+        from: None,
+        tos: 0,
+        kind,
+        scope: Scope::Global,
+        metric: 0,
+        protocol: 3,
+        source: None,
+        next_hops: link.map(hop).into_iter().collect(),
+        nexthop_object: None,
+        mtu: None,
+    }
+}
+
+fn default_routes(netns: &mut Namespace, link: u32, gateways: [&str; 2]) {
+    for (destination, gateway) in ["0.0.0.0/0", "::/0"].into_iter().zip(gateways) {
+        netns.routes.push(route(TABLE_MAIN, destination, RouteKind::Unicast, Some(link), Some(gateway)));
+    }
+}
+
+fn connected(link: &Link) -> Vec<Route> {
+    let both = |a: &Address| {
+        let (own, net) = (ipnet::IpNet::from(a.net.addr()).to_string(), a.net.trunc().to_string());
+        let local = route(TABLE_LOCAL, &own, RouteKind::Local, Some(link.index.0), None);
+        let on_link = route(TABLE_MAIN, &net, RouteKind::Unicast, Some(link.index.0), None);
+        [local, on_link]
+    };
+    link.addresses.iter().flat_map(both).collect()
+}
+
+fn header(source: IpAddr, destination: IpAddr, kind: ProbeKind) -> Header {
+    Header {
+        source,
+        destination,
+        source_port: kind.port().map(|_| 40000),
+        destination_port: kind.port(),
+        protocol: 1,
+        ttl: 64,
+        length: 84,
+        macs: None,
+        reset: false,
+        text: format!("{source} > {destination}"),
+    }
+}
+
+fn observation(destination: &str, kind: ProbeKind) -> Observation {
+    let destination = ip(destination);
+    let source = if destination.is_ipv4() { ip("1.1.1.2") } else { ip("2001:db8:1::2") };
+    let watched = ["host", "ns_1", "world"].map(|n| Watched { netns: name(n), lost: 0, counters: Counters::default() });
+    Observation {
+        probe: Probe { from: name("ns_1"), destination, kind, size: 56, source: None, dont_fragment: false },
+        identity: Some(Identity {
+            cookie: [0; 8],
+            sequence: 0,
+            source: (source, 7).into(),
+            destination: (destination, kind.port().unwrap_or(0)).into(),
+        }),
+        ending: Ending::Silence,
+        journey: Journey::default(),
+        watched: watched.to_vec(),
+        tracked: Vec::new(),
+        neighbours: Vec::new(),
+        routes: Vec::new(),
+        waited: 1000,
+        limits: Vec::new(),
+    }
+}

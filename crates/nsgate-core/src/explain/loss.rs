@@ -1,0 +1,185 @@
+//! Where the trail of a probe ends.
+
+use std::net::IpAddr;
+
+use crate::model::lookup::{self, Answer, Query};
+use crate::model::{Family, Link, LinkIndex, LinkName, Namespace, NetnsName, World};
+use crate::trace::{Ending, Header, Leg, Observation, Sight, Way};
+
+/// The end of a trail: the last place where the packet was, and the World around it.
+#[derive(Clone, Debug)]
+pub struct Loss<'a> {
+    /// What is.
+    pub world: &'a World,
+    /// What was seen.
+    pub observation: &'a Observation,
+    /// Which leg of the journey was lost: the request or the answer.
+    pub leg: Leg,
+    /// The last sight of it; none if it was never seen on any wire.
+    pub last: Option<&'a Sight>,
+    /// The namespace that had it last.
+    pub netns: &'a Namespace,
+    /// How far it got there.
+    pub stage: Stage<'a>,
+    /// Where it came from, as it reads at this place.
+    pub source: Option<IpAddr>,
+    /// Where it goes, as it reads at this place once translations of this namespace are taken into account.
+    pub destination: IpAddr,
+}
+
+/// How far a packet got in the namespace that had it last.
+#[derive(Clone, Copy, Debug)]
+pub enum Stage<'a> {
+    /// It was made here and not seen to leave.
+    Made,
+    /// It came in by this interface and was not seen to leave.
+    Entered(&'a Link),
+    /// It left by this interface and was not seen to arrive.
+    Left(&'a Link),
+}
+
+impl<'a> Loss<'a> {
+    /// Finds the end of the trail: of the answer if there was one, of the request otherwise.
+    pub fn find(world: &'a World, observation: &'a Observation) -> Option<Self> {
+        let journey = &observation.journey;
+        let answer = journey.furthest(Leg::Answer);
+        let (leg, last) = match answer {
+            Some(sight) => (Leg::Answer, Some(sight)),
+            None => (Leg::Request, journey.furthest(Leg::Request)),
+        };
+        match last {
+            Some(sight) => Self::after(world, observation, leg, sight),
+            None => Self::unsent(world, observation),
+        }
+    }
+
+    /// The loss of a packet that was seen last by `sight`.
+    fn after(world: &'a World, observation: &'a Observation, leg: Leg, sight: &'a Sight) -> Option<Self> {
+        let netns = world.namespace(&sight.netns)?;
+        let link = netns.link(sight.link)?;
+        let stage = match sight.way {
+            Way::In => Stage::Entered(link),
+            Way::Out => Stage::Left(link),
+        };
+        Some(Self {
+            world,
+            observation,
+            leg,
+            last: Some(sight),
+            netns,
+            stage,
+            source: Some(sight.header.source),
+            destination: destination_here(observation, leg, sight),
+        })
+    }
+
+    /// The loss of a packet that no wire saw.
+    fn unsent(world: &'a World, observation: &'a Observation) -> Option<Self> {
+        let netns = world.namespace(&observation.probe.from)?;
+        let chosen = observation.identity.map(|i| i.source.ip()).filter(|ip| !ip.is_unspecified());
+        Some(Self {
+            world,
+            observation,
+            leg: Leg::Request,
+            last: None,
+            netns,
+            stage: Stage::Made,
+            source: chosen.or(observation.probe.source),
+            destination: observation.probe.destination,
+        })
+    }
+
+    /// The family of the packet.
+    pub fn family(&self) -> Family {
+        Family::of(self.destination)
+    }
+
+    /// The interface the packet came in by, if it came in.
+    pub fn entered(&self) -> Option<&'a Link> {
+        match self.stage {
+            Stage::Entered(link) => Some(link),
+            Stage::Made | Stage::Left(_) => None,
+        }
+    }
+
+    /// The packet's header as it was seen last.
+    pub fn header(&self) -> Option<&'a Header> {
+        self.last.map(|s| &s.header)
+    }
+
+    /// What the routing tables say about the packet at this place.
+    pub fn route(&self) -> Answer<'a> {
+        lookup::look_up(self.netns, &self.query())
+    }
+
+    /// The question for the routing tables at this place.
+    pub fn query(&self) -> Query {
+        Query {
+            source: self.source,
+            entered: self.entered().map(|l| l.index),
+            protocol: self.header().map_or(0, |h| h.protocol),
+            port: self.header().and_then(|h| h.destination_port),
+            ..Query::from_here(self.source, self.destination)
+        }
+    }
+
+    /// The interface by which the packet left or should leave this namespace.
+    pub fn way_out(&self) -> Option<&'a Link> {
+        match self.stage {
+            Stage::Left(link) => Some(link),
+            Stage::Made | Stage::Entered(_) => self.netns.link(self.route().link()?),
+        }
+    }
+
+    /// Whether the packet came in here and is for this namespace itself, so that it should be delivered.
+    pub fn arrived(&self) -> bool {
+        matches!(self.stage, Stage::Entered(_)) && self.route().is_local()
+    }
+
+    /// By how much a counter of this namespace moved.
+    pub fn moved(&self, counter: &str) -> u64 {
+        self.observation.moved(&self.netns.name, counter)
+    }
+
+    /// The error number with which the sender's own kernel refused the packet.
+    pub fn refused_with(&self) -> Option<i32> {
+        match (&self.observation.ending, self.stage) {
+            (Ending::Refused { errno, .. }, Stage::Made) => Some(*errno),
+            _ => None,
+        }
+    }
+
+    /// The address whose holder was asked for on the way out of this namespace, without a reply.
+    pub fn unanswered_question(&self) -> Option<&'a Sight> {
+        let journey = &self.observation.journey;
+        let link = self.way_out()?.index;
+        let here = |s: &&Sight| s.netns == self.netns.name && s.link == link;
+        let question = journey.of(Leg::Question).filter(here).find(|s| s.way == Way::Out)?;
+        let told = |s: &Sight| s.way == Way::In && s.header.destination == question.header.destination;
+        (!journey.of(Leg::Reply).filter(here).any(told)).then_some(question)
+    }
+
+    /// The name of an interface of this namespace, for people.
+    pub fn name_of(&self, index: LinkIndex) -> Option<&'a LinkName> {
+        self.netns.link(index).map(|l| &l.name)
+    }
+
+    /// This namespace's name.
+    pub fn here(&self) -> &'a NetnsName {
+        &self.netns.name
+    }
+}
+
+/// Where a packet goes once the namespace that it came into has translated it back.
+///
+/// An answer is addressed to what the request's source was turned into; the namespace that turned it turns it back.
+fn destination_here(observation: &Observation, leg: Leg, sight: &Sight) -> IpAddr {
+    let header = &sight.header;
+    if leg != Leg::Answer || sight.way == Way::Out {
+        return header.destination;
+    }
+    match observation.journey.through(Leg::Request, &sight.netns) {
+        Some((entered, left)) if left.header.source == header.destination => entered.header.source,
+        _ => header.destination,
+    }
+}

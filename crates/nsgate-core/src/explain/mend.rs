@@ -1,0 +1,84 @@
+//! The mends: short plans, the safest first.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::Loss;
+use crate::model::{Family, Link, LinkName, Namespace, Route, RouteKind, Setting, Sysctl};
+use crate::plan::{Action, Change, Hop, LinkSetting, NewRoute, Plan, Step};
+
+/// Sets a kernel setting.
+pub(super) fn sysctl(netns: &Namespace, name: &Sysctl, value: &str, before: i64) -> Plan {
+    Plan::of(Step::sysctl(&netns.name, name.clone(), value, Some(&before.to_string())))
+}
+
+/// Loosens the reverse-path filter for one interface: its own value, and the one for all where that alone would hold.
+pub(super) fn reverse_path(netns: &Namespace, link: &Link, value: &str) -> Plan {
+    let set = |name: Sysctl, before: i64| Step::sysctl(&netns.name, name, value, Some(&before.to_string()));
+    let own = link.setting(Family::V4, Setting::RpFilter).map_or(0, i64::from);
+    let all = netns.setting_of_all(Family::V4, Setting::RpFilter).unwrap_or(0);
+    let mut steps = vec![set(Sysctl::of_link(Family::V4, &link.name, "rp_filter"), own)];
+    if value == "0" && all != 0 {
+        steps.push(set(Sysctl::of_all(Family::V4, "rp_filter"), all));
+    }
+    Plan { steps }
+}
+
+/// Brings an interface up.
+pub(super) fn link_up(netns: &Namespace, link: &Link) -> Plan {
+    let action = Action::SetLink {
+        name: link.name.clone(),
+        setting: LinkSetting::Up(true),
+        before: Some(LinkSetting::Up(false)),
+    };
+    Plan::of(Step::new(&netns.name, action))
+}
+
+/// Takes a route away.
+pub(super) fn delete_route(netns: &Namespace, route: &Route) -> Plan {
+    let hop = |h: &crate::model::NextHop| Hop {
+        via: h.gateway,
+        dev: h.link.and_then(|l| netns.link(l)).map(|l| l.name.clone()),
+        on_link: h.on_link,
+        weight: h.weight.max(1),
+    };
+    // The kernel lets refusing IPv6 routes stand on `lo`; an operator does not name it.
+    let refuses = matches!(route.kind, RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit);
+    let hops = if refuses { Vec::new() } else { route.next_hops.iter().map(hop).collect() };
+    let gone = NewRoute {
+        kind: route.kind,
+        table: route.table,
+        metric: route.metric,
+        protocol: route.protocol,
+        ..NewRoute::with_hops(route.destination, hops)
+    };
+    Plan::of(Step::new(&netns.name, Action::Route(Change::Delete, gone)))
+}
+
+/// Adds a default route through a router that is seen to be there; an empty plan where none is.
+pub(super) fn default_route(loss: &Loss<'_>) -> Plan {
+    let Some((router, dev)) = router(loss) else { return Plan::default() };
+    let everywhere = match loss.family() {
+        Family::V4 => IpNet::V4(ipnet::Ipv4Net::default()),
+        Family::V6 => IpNet::V6(ipnet::Ipv6Net::default()),
+    };
+    let route = NewRoute::through(everywhere, router, dev);
+    Plan::of(Step::new(loss.here(), Action::Route(Change::Add, route)))
+}
+
+/// The one neighbour on a wire of this namespace that has a way on and is not where the packet came from.
+fn router(loss: &Loss<'_>) -> Option<(IpAddr, LinkName)> {
+    let family = loss.family();
+    let entered = loss.entered().map(|l| l.index);
+    let mut found = loss.netns.links.iter().filter(|l| Some(l.index) != entered && l.usable()).filter_map(|link| {
+        let (there, peer) = loss.world.peer(loss.netns, link)?;
+        let own: Vec<IpNet> = link.addresses.iter().map(|a| a.net).filter(|n| Family::of(n.addr()) == family).collect();
+        let on_link = |a: IpAddr| own.iter().any(|n| n.contains(&a));
+        let holder = peer.master.and_then(|m| there.link(m)).unwrap_or(peer);
+        let router = holder.addresses.iter().map(|a| a.net.addr()).find(|a| on_link(*a))?;
+        Some((router, link.name.clone()))
+    });
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
+}

@@ -1,0 +1,119 @@
+//! `route-blocking` and `route-missing`: the routing tables refuse the packet, or know no way.
+
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, mend};
+use crate::model::lookup::Answer;
+use crate::model::{Family, RouteKind};
+
+/// A blackhole, unreachable or prohibit route is hit.
+pub(super) fn blocked(loss: &Loss<'_>) -> Option<Verdict> {
+    if matches!(loss.stage, Stage::Left(_)) {
+        return None;
+    }
+    let Answer::Blocked { route, .. } = loss.route() else { return None };
+    let text = evidence::route_text(loss.netns, route);
+    let way = match route.kind {
+        RouteKind::Blackhole => "drops it without a word",
+        RouteKind::Prohibit => "refuses it as administratively prohibited",
+        _ => "refuses it as unreachable",
+    };
+    let summary = format!("in {}, the route '{text}' {way}", loss.here());
+    Some(
+        Verdict::new(Cause::RouteBlocking, Place::all_of(loss.here()), text, summary)
+            .shown_by(evidence::route(loss.netns, route))
+            .shown_by(how_far(loss))
+            .mended_by(mend::delete_route(loss.netns, route))
+            .advised("Somebody may have put the route there on purpose; ask before you take it away."),
+    )
+}
+
+/// There is no route to the destination.
+pub(super) fn missing(loss: &Loss<'_>) -> Option<Verdict> {
+    if matches!(loss.stage, Stage::Left(_)) || loss.route() != Answer::Missing {
+        return None;
+    }
+    let family = loss.family();
+    let counter = match (loss.stage, family) {
+        (Stage::Entered(_), Family::V4) => "IpExt.InNoRoutes",
+        (Stage::Entered(_), Family::V6) => "Ip6.InNoRoutes",
+        (_, Family::V4) => "Ip.OutNoRoutes",
+        (_, Family::V6) => "Ip6.OutNoRoutes",
+    };
+    if matches!(loss.stage, Stage::Entered(_)) && loss.moved(counter) == 0 {
+        return None;
+    }
+    let default = !loss.netns.routes.iter().any(|r| {
+        r.destination.prefix_len() == 0 && Family::of(r.destination.addr()) == family && r.kind == RouteKind::Unicast
+    });
+    let object = if default {
+        format!("default route to {} (missing)", loss.destination)
+    } else {
+        format!("route to {} (missing)", loss.destination)
+    };
+    let none = if default { ", not even a default route" } else { "" };
+    let summary = format!("{} has no {family} route to {}{none}", loss.here(), loss.destination);
+    let mut verdict = Verdict::new(Cause::RouteMissing, Place::all_of(loss.here()), object, summary)
+        .shown_by(
+            Evidence::new(EvidenceKind::Route, loss.here(), format!("no route matches {}", loss.destination))
+                .differs("a route", "none"),
+        )
+        .shown_by(how_far(loss))
+        .mended_by(mend::default_route(loss));
+    if loss.moved(counter) > 0 {
+        verdict = verdict.shown_by(evidence::counted(loss, counter));
+    }
+    Some(verdict)
+}
+
+/// How far the packet got before the routing tables had their say.
+fn how_far(loss: &Loss<'_>) -> Evidence {
+    match loss.stage {
+        Stage::Entered(link) => evidence::came_no_further(loss, link),
+        Stage::Made | Stage::Left(_) => {
+            let words = evidence::sender_words(loss).unwrap_or_else(|| "the packet left by no interface".into());
+            Evidence::new(EvidenceKind::Sender, loss.here(), words)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::explain::fixture::{Fixture, route};
+    use crate::model::{RouteKind, TABLE_MAIN};
+    use crate::trace::Ending;
+
+    #[test]
+    fn the_gateway_has_no_default_route() {
+        let mut fixture = Fixture::experiment();
+        fixture.netns("host").routes.retain(|r| r.destination.prefix_len() != 0);
+        fixture.request_seen(&["ns_1:veth2>", "host:veth3<"]);
+        fixture.counted("host", "IpExt.InNoRoutes");
+        let (cause, place, object) = fixture.verdict();
+        assert_eq!((cause.as_str(), place.as_str()), ("route-missing", "host"));
+        assert_eq!(object, "default route to 114.114.114.114 (missing)");
+        assert_eq!(fixture.explained().fix.commands(), ["ip route add default via 10.20.30.1 dev eth2"]);
+    }
+
+    #[test]
+    fn the_sender_has_no_route() {
+        let mut fixture = Fixture::experiment6();
+        fixture.netns("ns_1").routes.retain(|r| r.destination.prefix_len() != 0);
+        let words = "Network is unreachable".to_string();
+        fixture.observation.ending = Ending::Refused { operation: "connect", errno: 101, words };
+        let (cause, place, _) = fixture.verdict();
+        assert_eq!((cause.as_str(), place.as_str()), ("route-missing", "ns_1"));
+        let mend = ["ip -n ns_1 -6 route add default via 2001:db8:1::3 dev veth2"];
+        assert_eq!(fixture.explained().fix.commands(), mend);
+    }
+
+    #[test]
+    fn a_blackhole_route_is_hit() {
+        let mut fixture = Fixture::experiment();
+        let blackhole = route(TABLE_MAIN, "114.114.114.0/24", RouteKind::Blackhole, None, None);
+        fixture.netns("host").routes.push(blackhole);
+        fixture.request_seen(&["ns_1:veth2>", "host:veth3<"]);
+        let (cause, place, object) = fixture.verdict();
+        assert_eq!((cause.as_str(), place.as_str()), ("route-blocking", "host"));
+        assert_eq!(object, "blackhole 114.114.114.0/24");
+        assert_eq!(fixture.explained().fix.commands(), ["ip route del blackhole 114.114.114.0/24"]);
+    }
+}

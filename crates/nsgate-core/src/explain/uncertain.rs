@@ -1,0 +1,73 @@
+//! `uncertain`: no cause is shown. What was seen is said instead, and what to try.
+
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence};
+use crate::model::NetnsName;
+use crate::trace::{Ending, Observation};
+
+/// The verdict where the trail ends and no cause explains it.
+pub(super) fn at(loss: &Loss<'_>) -> Verdict {
+    let leg = evidence::leg_name(loss.leg);
+    let (place, summary) = match loss.stage {
+        Stage::Made => (
+            Place { netns: loss.here().clone(), link: loss.way_out().map(|l| l.name.clone()) },
+            format!("{leg} was made in {} and left by no interface", loss.here()),
+        ),
+        Stage::Entered(link) if loss.arrived() => (
+            Place::at(loss.here(), &link.name),
+            format!("{leg} arrived in {} by {} and nothing was sent back", loss.here(), link.name),
+        ),
+        Stage::Entered(link) => (
+            Place::at(loss.here(), &link.name),
+            format!("{leg} came into {} by {} and did not leave it", loss.here(), link.name),
+        ),
+        Stage::Left(link) => (
+            Place::at(loss.here(), &link.name),
+            format!("{leg} left {} by {} and was not seen again", loss.here(), link.name),
+        ),
+    };
+    let mut verdict = Verdict::new(Cause::Uncertain, place, "no cause that nsgate knows is shown", summary);
+    verdict.evidence = clues(loss);
+    verdict.advised("Run the trace again with -d to see every sighting and counter.")
+}
+
+/// The verdict where not even the probe's own namespace could be looked at.
+pub(super) fn nowhere(observation: &Observation) -> Verdict {
+    let summary = format!("{} could not be looked at", observation.probe.from);
+    Verdict::new(Cause::Uncertain, Place::all_of(&NetnsName::host()), "nothing was observed", summary)
+}
+
+/// What was learned, without a cause to hang it on.
+fn clues(loss: &Loss<'_>) -> Vec<Evidence> {
+    let observation = loss.observation;
+    let mut clues: Vec<Evidence> = loss.last.map(|s| evidence::seen(s, "last seen")).into_iter().collect();
+    if let Some(question) = loss.unanswered_question() {
+        clues.push(evidence::seen(question, "without a reply"));
+    }
+    match &observation.ending {
+        Ending::Refused { operation, words, .. } => clues.push(Evidence::new(
+            EvidenceKind::Sender,
+            &observation.probe.from,
+            format!("{operation} was refused: {words}"),
+        )),
+        Ending::IcmpError { from, icmp_type, code, .. } => clues.push(Evidence::new(
+            EvidenceKind::Refusal,
+            &observation.probe.from,
+            format!("ICMP type {icmp_type} code {code} came back from {from}"),
+        )),
+        Ending::Reset => {
+            clues.push(Evidence::new(EvidenceKind::Refusal, &observation.probe.from, "a TCP reset came back"));
+        }
+        Ending::Answered | Ending::Silence => {}
+    }
+    let here = observation.watched.iter().find(|w| w.netns == *loss.here());
+    for (counter, moved) in here.into_iter().flat_map(|w| w.counters.iter()).filter(|(name, _)| tells_of_a_loss(name)) {
+        clues.push(Evidence::new(EvidenceKind::Counter, loss.here(), format!("{counter} rose by {moved} meanwhile")));
+    }
+    clues
+}
+
+/// Whether a counter counts something other than ordinary traffic.
+fn tells_of_a_loss(counter: &str) -> bool {
+    const WORDS: [&str; 9] = ["Err", "Discard", "NoRoute", "Drop", "drop", "Fail", "fail", "invalid", "ReversePath"];
+    WORDS.iter().any(|word| counter.contains(word)) || counter.ends_with("NoPorts")
+}

@@ -1,0 +1,40 @@
+//! The command line: one verb each, spelled as iproute2's users expect.
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Build, prove, trace and explain Linux network namespaces behind NAT gateways.
+#[derive(Debug, Parser)]
+#[command(
+    name = "nsgate",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    max_term_width = 80,
+    after_help = "Examples:\n  nsgate lab                          watch one lost packet being found, without root\n  \
+                  nsgate trace ns_1 114.114.114.114   where does the packet die, and what mends it?\n\n\
+                  Exit codes: 0 yes, 1 no (lost, drift), 2 usage, 3 not permitted or not supported,\n\
+                  4 refused and restored, 5 refused and not fully restored, 70 a bug."
+)]
+pub(crate) struct Args {
+    /// When to use colour
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    pub(crate) color: Color,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// When output is coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {}

@@ -1,0 +1,138 @@
+//! One trace for people: the verdict, the way, the evidence, the mend.
+
+use std::fmt::Write;
+
+use nsgate_core::explain::{Cause, Evidence, Place, Report, Verdict};
+use nsgate_core::model::World;
+use nsgate_core::trace::{Ending, Leg, Observation, Sight, Way};
+
+use super::wrap;
+use crate::output::style::{BAD, FAINT, GOOD, HEADING, TYPED, paint};
+
+/// The whole answer.
+pub(crate) fn show(world: &World, observation: &Observation, report: &Report, details: bool) -> String {
+    let mut text = headline(observation, &report.verdict);
+    text += &path(world, observation, &report.verdict, details);
+    let verdict = &report.verdict;
+    if !verdict.evidence.is_empty() && (details || verdict.cause != Cause::Delivered) {
+        text += &heading("evidence");
+        for evidence in &verdict.evidence {
+            text += &wrap(&evidence_line(evidence), 2);
+        }
+    }
+    text += &mend(verdict);
+    for further in &report.further {
+        text += &heading("then it would meet");
+        text += &wrap(&format!("{} at {}: {}", further.cause, place(&further.place), further.summary), 2);
+    }
+    for limit in world.limits.iter().chain(&observation.limits) {
+        let of = limit.netns.as_ref().map(|n| format!(" of {n}")).unwrap_or_default();
+        text += &paint(FAINT, wrap(&format!("not looked at: {}{of} ({})", limit.what, limit.why), 0).trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// One stable line: the code, the place, the object.
+pub(crate) fn brief(report: &Report) -> String {
+    let verdict = &report.verdict;
+    format!("{}\t{}\t{}\n", verdict.cause, place(&verdict.place), verdict.object)
+}
+
+fn headline(observation: &Observation, verdict: &Verdict) -> String {
+    let probe = &observation.probe;
+    let what = format!("{} from {} to {}", probe.kind, probe.from, probe.destination);
+    let mut text = String::new();
+    if observation.ending == Ending::Answered {
+        let _ = writeln!(text, "{} {what}", paint(GOOD, "✓ delivered:"));
+        return text;
+    }
+    let _ = writeln!(text, "{} {what}", paint(BAD, "✗ lost:"));
+    let _ = writeln!(text, "  {} at {}", paint(BAD, verdict.cause.code()), place(&verdict.place));
+    text + &wrap(&verdict.summary, 2)
+}
+
+fn heading(title: &str) -> String {
+    format!("\n{}\n", paint(HEADING, title))
+}
+
+fn place(place: &Place) -> String {
+    match &place.link {
+        Some(link) => format!("{}/{link}", place.netns),
+        None => place.netns.to_string(),
+    }
+}
+
+/// The way, one row a sight; the last row says where it ended.
+fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bool) -> String {
+    let shown =
+        |s: &&Sight| details || matches!(s.leg, Leg::Request | Leg::Answer | Leg::Error) || unanswered(observation);
+    let rows: Vec<&Sight> = observation.journey.sights.iter().filter(shown).collect();
+    let name = |s: &Sight| {
+        let link = world.namespace(&s.netns).and_then(|n| n.link(s.link));
+        link.map_or_else(|| s.link.0.to_string(), |l| l.name.to_string())
+    };
+    let width = |text: fn(&Sight) -> usize| rows.iter().map(|s| text(s)).max().unwrap_or(0);
+    let netns_width = width(|s| s.netns.as_str().len()).max(verdict.place.netns.as_str().len());
+    let link_width = rows.iter().map(|s| name(s).len()).max().unwrap_or(0);
+    let mut text = heading("path");
+    for sight in &rows {
+        let way = match sight.way {
+            Way::In => "in ",
+            Way::Out => "out",
+        };
+        let mark = if matches!(sight.leg, Leg::Error | Leg::Question) { " " } else { "✓" };
+        let _ = writeln!(
+            text,
+            "  {} {:netns_width$}  {:link_width$}  {way}  {}",
+            paint(GOOD, mark),
+            sight.netns,
+            name(sight),
+            sight.header.text
+        );
+    }
+    if observation.ending != Ending::Answered {
+        let link = verdict.place.link.as_ref().map(ToString::to_string).unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "  {} {:netns_width$}  {link:link_width$}       {}",
+            paint(BAD, "✗"),
+            verdict.place.netns,
+            verdict.object
+        );
+    }
+    text
+}
+
+/// Whether nothing but questions for a neighbour was seen, so that they are what there is to show.
+fn unanswered(observation: &Observation) -> bool {
+    observation.journey.of(Leg::Request).next().is_none()
+}
+
+fn evidence_line(evidence: &Evidence) -> String {
+    let differs = match (&evidence.expected, &evidence.found) {
+        (Some(expected), Some(_)) => format!(" (expected: {expected})"),
+        _ => String::new(),
+    };
+    format!("{} in {}: {}{differs}", evidence.kind.name(), evidence.netns, evidence.text)
+}
+
+fn mend(verdict: &Verdict) -> String {
+    let mut text = String::new();
+    let commands = verdict.fix.commands();
+    if !commands.is_empty() {
+        text += &heading("mend");
+        for command in commands {
+            let _ = writeln!(text, "  {}", paint(TYPED, &command));
+        }
+        text += &heading("undo");
+        for command in verdict.fix.inverse().commands() {
+            let _ = writeln!(text, "  {}", paint(TYPED, &command));
+        }
+    }
+    if let Some(advice) = &verdict.advice {
+        text.push('\n');
+        text += &wrap(advice, 0);
+    }
+    text
+}

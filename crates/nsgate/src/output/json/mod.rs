@@ -1,0 +1,3 @@
+//! What programs read. The types here are the public interface: a field never changes its meaning within a schema.
+
+pub(crate) mod trace;

@@ -1,0 +1,194 @@
+//! The JSON of `nsgate trace`, schema 1.
+
+use nsgate_core::explain::{Evidence, Report, Verdict};
+use nsgate_core::model::{Limit, LinkName, NetnsName, World};
+use nsgate_core::plan::Plan;
+use nsgate_core::trace::{Ending, Leg, Observation, Sight, Way};
+use serde::Serialize;
+
+/// The version of this shape.
+const SCHEMA: u32 = 1;
+
+/// The whole answer of one trace.
+#[derive(Serialize)]
+pub(crate) struct Trace {
+    schema: u32,
+    probe: ProbeJson,
+    delivered: bool,
+    pub(crate) verdict: VerdictJson,
+    further: Vec<VerdictJson>,
+    path: Vec<PathJson>,
+    limits: Vec<LimitJson>,
+}
+
+#[derive(Serialize)]
+struct ProbeJson {
+    from: String,
+    protocol: &'static str,
+    destination: String,
+    port: Option<u16>,
+    size: u32,
+}
+
+#[derive(Serialize)]
+pub(crate) struct VerdictJson {
+    cause: &'static str,
+    r#where: PlaceJson,
+    object: String,
+    summary: String,
+    evidence: Vec<EvidenceJson>,
+    fix: FixJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PlaceJson {
+    netns: NameJson,
+    dev: Option<NameJson>,
+}
+
+/// A name as JSON has it.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct NameJson(String);
+
+#[derive(Serialize)]
+struct EvidenceJson {
+    kind: &'static str,
+    netns: NameJson,
+    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<String>,
+}
+
+#[derive(Serialize)]
+struct FixJson {
+    commands: Vec<String>,
+    undo: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct PathJson {
+    netns: NameJson,
+    dev: Option<NameJson>,
+    hook: &'static str,
+    direction: &'static str,
+    packet: String,
+}
+
+#[derive(Serialize)]
+struct LimitJson {
+    netns: Option<NameJson>,
+    what: String,
+    why: String,
+}
+
+impl Trace {
+    /// The JSON of one trace.
+    pub(crate) fn new(world: &World, observation: &Observation, report: &Report) -> Self {
+        let probe = &observation.probe;
+        Self {
+            schema: SCHEMA,
+            probe: ProbeJson {
+                from: probe.from.to_string(),
+                protocol: probe.kind.name(),
+                destination: probe.destination.to_string(),
+                port: probe.kind.port(),
+                size: probe.size,
+            },
+            delivered: observation.ending == Ending::Answered,
+            verdict: VerdictJson::from(&report.verdict),
+            further: report.further.iter().map(VerdictJson::from).collect(),
+            path: observation.journey.sights.iter().map(|s| PathJson::new(world, s)).collect(),
+            limits: world.limits.iter().chain(&observation.limits).map(LimitJson::from).collect(),
+        }
+    }
+}
+
+impl From<&NetnsName> for NameJson {
+    fn from(name: &NetnsName) -> Self {
+        Self(name.to_string())
+    }
+}
+
+impl From<&LinkName> for NameJson {
+    fn from(name: &LinkName) -> Self {
+        Self(name.to_string())
+    }
+}
+
+impl From<&Verdict> for VerdictJson {
+    fn from(verdict: &Verdict) -> Self {
+        Self {
+            cause: verdict.cause.code(),
+            r#where: PlaceJson {
+                netns: (&verdict.place.netns).into(),
+                dev: verdict.place.link.as_ref().map(NameJson::from),
+            },
+            object: verdict.object.clone(),
+            summary: verdict.summary.clone(),
+            evidence: verdict.evidence.iter().map(EvidenceJson::from).collect(),
+            fix: FixJson::from(&verdict.fix),
+            advice: verdict.advice.clone(),
+        }
+    }
+}
+
+impl From<&Evidence> for EvidenceJson {
+    fn from(evidence: &Evidence) -> Self {
+        Self {
+            kind: evidence.kind.name(),
+            netns: (&evidence.netns).into(),
+            text: evidence.text.clone(),
+            expected: evidence.expected.clone(),
+            found: evidence.found.clone(),
+        }
+    }
+}
+
+impl From<&Plan> for FixJson {
+    fn from(plan: &Plan) -> Self {
+        Self { commands: plan.commands(), undo: plan.inverse().commands() }
+    }
+}
+
+impl PathJson {
+    fn new(world: &World, sight: &Sight) -> Self {
+        let link = world.namespace(&sight.netns).and_then(|n| n.link(sight.link));
+        Self {
+            netns: (&sight.netns).into(),
+            dev: link.map(|l| NameJson::from(&l.name)),
+            hook: hook(sight.way),
+            direction: direction(sight.leg),
+            packet: sight.header.text.clone(),
+        }
+    }
+}
+
+/// Where on the packet's way an interface's tap stands.
+fn hook(way: Way) -> &'static str {
+    match way {
+        Way::In => "receive",
+        Way::Out => "transmit",
+    }
+}
+
+/// What of the journey a sight is.
+fn direction(leg: Leg) -> &'static str {
+    match leg {
+        Leg::Request => "request",
+        Leg::Answer => "answer",
+        Leg::Error => "error",
+        Leg::Question => "neighbour-question",
+        Leg::Reply => "neighbour-reply",
+    }
+}
+
+impl From<&Limit> for LimitJson {
+    fn from(limit: &Limit) -> Self {
+        Self { netns: limit.netns.as_ref().map(NameJson::from), what: limit.what.clone(), why: limit.why.clone() }
+    }
+}
