@@ -129,6 +129,11 @@ impl Batch {
         self.set_message_length();
     }
 
+    /// What follows the netlink header of the last request.
+    pub(crate) fn body(&self) -> &[u8] {
+        self.starts.last().map_or(&[], |start| &self.bytes[start + MESSAGE_HEADER..])
+    }
+
     /// How many requests there are.
     pub fn len(&self) -> usize {
         self.starts.len()

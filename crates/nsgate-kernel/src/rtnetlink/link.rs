@@ -76,7 +76,7 @@ fn read(message: &Message<'_>) -> Option<FoundLink> {
             libc::IFLA_MTU => link.mtu = attribute.u32()?,
             libc::IFLA_OPERSTATE => link.state = operational_state(attribute.u8()?),
             libc::IFLA_MASTER => link.master = attribute.u32().filter(|i| *i != 0).map(LinkIndex),
-            libc::IFLA_LINK => lower = attribute.u32().filter(|i| *i != 0 && *i != index.0).map(LinkIndex),
+            libc::IFLA_LINK => lower = attribute.u32().filter(|i| *i != 0).map(LinkIndex),
             libc::IFLA_LINK_NETNSID => netnsid = attribute.i32(),
             libc::IFLA_GROUP => link.group = attribute.u32()?,
             libc::IFLA_IFALIAS => link.alias = attribute.text().map(str::to_owned),
@@ -87,6 +87,8 @@ fn read(message: &Message<'_>) -> Option<FoundLink> {
     }
     link.peer = match (lower, netnsid) {
         (None, _) => Peer::None,
+        // Some tunnels name themselves.
+        (Some(itself), None) if itself == index => Peer::None,
         (Some(index), None) => Peer::Here(index),
         (Some(index), Some(_)) => Peer::Hidden(index),
     };

@@ -11,6 +11,9 @@ mod netnsid;
 mod numbers;
 mod route;
 mod rule;
+#[cfg(test)]
+mod tests;
+mod write;
 
 use crate::error::Error;
 use crate::netlink::{Batch, Message, Socket};
@@ -22,6 +25,7 @@ pub use neighbour::neighbours;
 pub use netnsid::netnsid;
 pub use route::routes;
 pub use rule::rules;
+pub use write::{Names, is_routing, links_needed, netns_needed, perform, write};
 
 /// All objects of a kind that a namespace has.
 #[derive(Clone, Debug)]

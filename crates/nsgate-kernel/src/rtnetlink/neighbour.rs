@@ -38,16 +38,23 @@ fn read(message: &Message<'_>) -> Option<Neighbour> {
     })
 }
 
+/// The states by the kernel's numbers (NUD_*).
+const STATES: [(u16, NeighbourState); 8] = [
+    (libc::NUD_INCOMPLETE, NeighbourState::Incomplete),
+    (libc::NUD_REACHABLE, NeighbourState::Reachable),
+    (libc::NUD_STALE, NeighbourState::Stale),
+    (libc::NUD_DELAY, NeighbourState::Delay),
+    (libc::NUD_PROBE, NeighbourState::Probe),
+    (libc::NUD_FAILED, NeighbourState::Failed),
+    (libc::NUD_NOARP, NeighbourState::NoArp),
+    (libc::NUD_PERMANENT, NeighbourState::Permanent),
+];
+
 fn state_of(number: u16) -> NeighbourState {
-    match number {
-        libc::NUD_INCOMPLETE => NeighbourState::Incomplete,
-        libc::NUD_REACHABLE => NeighbourState::Reachable,
-        libc::NUD_STALE => NeighbourState::Stale,
-        libc::NUD_DELAY => NeighbourState::Delay,
-        libc::NUD_PROBE => NeighbourState::Probe,
-        libc::NUD_FAILED => NeighbourState::Failed,
-        libc::NUD_NOARP => NeighbourState::NoArp,
-        libc::NUD_PERMANENT => NeighbourState::Permanent,
-        _ => NeighbourState::None,
-    }
+    STATES.iter().find(|(n, _)| *n == number).map_or(NeighbourState::None, |(_, state)| *state)
+}
+
+/// The kernel's number of a state.
+pub(super) fn state_number(state: NeighbourState) -> u16 {
+    STATES.iter().find(|(_, s)| *s == state).map_or(libc::NUD_NONE, |(number, _)| *number)
 }

@@ -7,10 +7,27 @@ pub(super) const INET_CONF: u16 = 1;
 /// `IFLA_INET6_CONF`: the array of `net.ipv6.conf` values within IFLA_AF_SPEC / AF_INET6.
 pub(super) const INET6_CONF: u16 = 2;
 
+/// `IFLA_INET6_ADDR_GEN_MODE`: how an interface makes its own link-local address.
+pub(super) const INET6_ADDR_GEN_MODE: u16 = 8;
+/// `IN6_ADDR_GEN_MODE_EUI64`: from its link-layer address.
+pub(super) const ADDR_GEN_EUI64: u8 = 0;
+/// `IN6_ADDR_GEN_MODE_NONE`: not at all.
+pub(super) const ADDR_GEN_NONE: u8 = 1;
+
+/// `VETH_INFO_PEER`: a whole link message for the other end.
+pub(super) const VETH_PEER: u16 = 1;
 /// `IFLA_BR_STP_STATE`.
 pub(super) const BRIDGE_STP_STATE: u16 = 5;
 /// `IFLA_BR_VLAN_FILTERING`.
 pub(super) const BRIDGE_VLAN_FILTERING: u16 = 7;
+/// `IFLA_BRPORT_STATE`.
+pub(super) const PORT_STATE: u16 = 1;
+/// `IFLA_BRPORT_MODE`: hairpin.
+pub(super) const PORT_HAIRPIN: u16 = 4;
+/// `IFLA_BRPORT_LEARNING`.
+pub(super) const PORT_LEARNING: u16 = 8;
+/// `IFLA_BRPORT_ISOLATED`.
+pub(super) const PORT_ISOLATED: u16 = 33;
 /// `IFLA_MACVLAN_MODE`.
 pub(super) const MACVLAN_MODE: u16 = 1;
 /// `MACVLAN_MODE_*` with the names that `ip` gives them.
@@ -24,6 +41,10 @@ pub(super) const VRF_TABLE: u16 = 1;
 pub(super) const VXLAN_ID: u16 = 1;
 /// `IFLA_VXLAN_GROUP`: the remote end, IPv4.
 pub(super) const VXLAN_GROUP: u16 = 2;
+/// `IFLA_VXLAN_LINK`: the interface the tunnel leaves by.
+pub(super) const VXLAN_LINK: u16 = 3;
+/// `IFLA_VXLAN_LEARNING`.
+pub(super) const VXLAN_LEARNING: u16 = 7;
 /// `IFLA_VXLAN_LOCAL`, IPv4.
 pub(super) const VXLAN_LOCAL: u16 = 4;
 /// `IFLA_VXLAN_PORT`, in network byte order.

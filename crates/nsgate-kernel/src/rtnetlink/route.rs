@@ -119,29 +119,48 @@ fn refuses(kind: RouteKind) -> bool {
     matches!(kind, RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit | RouteKind::Throw)
 }
 
-/// The kind of the kernel's number (RTN_*).
-pub(super) fn route_kind(number: u8) -> RouteKind {
-    match number {
-        libc::RTN_UNICAST => RouteKind::Unicast,
-        libc::RTN_LOCAL => RouteKind::Local,
-        libc::RTN_BROADCAST => RouteKind::Broadcast,
-        libc::RTN_ANYCAST => RouteKind::Anycast,
-        libc::RTN_MULTICAST => RouteKind::Multicast,
-        libc::RTN_BLACKHOLE => RouteKind::Blackhole,
-        libc::RTN_UNREACHABLE => RouteKind::Unreachable,
-        libc::RTN_PROHIBIT => RouteKind::Prohibit,
-        libc::RTN_THROW => RouteKind::Throw,
-        other => RouteKind::Other(other),
-    }
+/// The kinds of routes by the kernel's numbers (RTN_*).
+const KINDS: [(u8, RouteKind); 9] = [
+    (libc::RTN_UNICAST, RouteKind::Unicast),
+    (libc::RTN_LOCAL, RouteKind::Local),
+    (libc::RTN_BROADCAST, RouteKind::Broadcast),
+    (libc::RTN_ANYCAST, RouteKind::Anycast),
+    (libc::RTN_MULTICAST, RouteKind::Multicast),
+    (libc::RTN_BLACKHOLE, RouteKind::Blackhole),
+    (libc::RTN_UNREACHABLE, RouteKind::Unreachable),
+    (libc::RTN_PROHIBIT, RouteKind::Prohibit),
+    (libc::RTN_THROW, RouteKind::Throw),
+];
+
+/// The scopes by the kernel's numbers (RT_SCOPE_*).
+const SCOPES: [(u8, Scope); 5] = [
+    (libc::RT_SCOPE_UNIVERSE, Scope::Global),
+    (libc::RT_SCOPE_SITE, Scope::Site),
+    (libc::RT_SCOPE_LINK, Scope::Link),
+    (libc::RT_SCOPE_HOST, Scope::Host),
+    (libc::RT_SCOPE_NOWHERE, Scope::Nowhere),
+];
+
+fn route_kind(number: u8) -> RouteKind {
+    KINDS.iter().find(|(n, _)| *n == number).map_or(RouteKind::Other(number), |(_, kind)| *kind)
 }
 
 fn route_scope(number: u8) -> Scope {
-    match number {
-        libc::RT_SCOPE_UNIVERSE => Scope::Global,
-        libc::RT_SCOPE_SITE => Scope::Site,
-        libc::RT_SCOPE_LINK => Scope::Link,
-        libc::RT_SCOPE_HOST => Scope::Host,
-        libc::RT_SCOPE_NOWHERE => Scope::Nowhere,
-        other => Scope::Other(other),
+    SCOPES.iter().find(|(n, _)| *n == number).map_or(Scope::Other(number), |(_, scope)| *scope)
+}
+
+/// The kernel's number of a kind.
+pub(super) fn kind_number(kind: RouteKind) -> u8 {
+    match kind {
+        RouteKind::Other(number) => number,
+        known => KINDS.iter().find(|(_, k)| *k == known).map_or(libc::RTN_UNSPEC, |(number, _)| *number),
+    }
+}
+
+/// The kernel's number of a scope.
+pub(super) fn scope_number(scope: Scope) -> u8 {
+    match scope {
+        Scope::Other(number) => number,
+        known => SCOPES.iter().find(|(_, s)| *s == known).map_or(libc::RT_SCOPE_UNIVERSE, |(number, _)| *number),
     }
 }
