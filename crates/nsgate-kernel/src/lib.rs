@@ -1,5 +1,6 @@
 //! The only door to Linux: network namespaces, netlink, nftables, sysctls, snapshots, sandboxes.
 
+pub mod apply;
 mod error;
 pub mod netlink;
 pub mod netns;
