@@ -2,6 +2,7 @@
 
 pub mod apply;
 mod error;
+pub mod exec;
 pub mod netlink;
 pub mod netns;
 pub mod privileges;

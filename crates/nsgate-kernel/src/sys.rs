@@ -129,6 +129,19 @@ pub(crate) fn notice_children() {
     }
 }
 
+/// Has these signals do nothing to this process; programs that it starts get them as usual.
+pub(crate) fn survive(signals: &[Signal]) {
+    extern "C" fn nothing(_: libc::c_int) {}
+    for signal in signals {
+        #[expect(unsafe_code, reason = "rustix has no signal handlers")]
+        // SAFETY: the handler does nothing, so it may interrupt anything. Unlike an ignored signal, a handler is not
+        // passed on to programs started later.
+        unsafe {
+            libc::signal(signal.as_raw(), nothing as *const () as libc::sighandler_t);
+        }
+    }
+}
+
 /// Sets the loopback interface of the calling thread's network namespace up, without allocating.
 pub(crate) fn loopback_up() -> Result<(), Errno> {
     let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;

@@ -7,6 +7,7 @@
 use std::io::{PipeReader, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -23,6 +24,9 @@ const VARIABLE: &str = "NSGATE_SANDBOX_TEST";
 /// What the second run prints when the body has run to its end: an inner run of no test would count as passed.
 const DONE: &str = "(the test ran to its end in its sandbox)";
 
+/// Whether the second run of the binary has run a body.
+static ENTERED: AtomicBool = AtomicBool::new(false);
+
 /// How long a test may take.
 const LIMIT: Duration = Duration::from_mins(2);
 
@@ -37,6 +41,7 @@ pub fn test(body: impl FnOnce()) {
         panic!("only the thread of a test knows the test's name: call this there");
     };
     if std::env::var(VARIABLE).is_ok_and(|inside| inside == name) {
+        assert!(!ENTERED.swap(true, Ordering::Relaxed), "one sandbox a test: a second body would share it");
         body();
         let mut output = std::io::stdout();
         writeln!(output, "\n{DONE}").and_then(|()| output.flush()).expect("the outer run reads this");
@@ -45,7 +50,7 @@ pub fn test(body: impl FnOnce()) {
     let (status, output) = run_inside(name);
     let printed = output.replace(DONE, "");
     assert!(status.success(), "in the sandbox, {status}:\n{printed}");
-    assert!(output.contains(DONE), "no test of the name '{name}' ran in the sandbox:\n{printed}");
+    assert!(output.contains(DONE), "the test '{name}' did not run to its end in its sandbox:\n{printed}");
     show(&printed);
 }
 
@@ -122,5 +127,35 @@ fn read_all(mut output: PipeReader, child: &mut Child) -> String {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => panic!("cannot read what the test prints: {error}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "seen outside")]
+    fn a_failure_inside_fails_the_test_and_is_shown() {
+        test(|| panic!("seen {}", "outside"));
+    }
+
+    #[test]
+    #[should_panic(expected = "did not run to its end")]
+    fn an_exit_inside_is_no_success() {
+        test(|| std::process::exit(0));
+    }
+
+    #[test]
+    fn other_threads_do_not_know_the_test() {
+        let elsewhere = std::thread::spawn(|| test(|| {})).join();
+        assert!(elsewhere.is_err());
+    }
+
+    #[test]
+    #[should_panic(expected = "one sandbox a test")]
+    fn a_second_body_would_share_the_sandbox() {
+        test(|| {});
+        test(|| {});
     }
 }
