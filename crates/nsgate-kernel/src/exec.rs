@@ -68,6 +68,11 @@ fn unstarted(program: &OsStr, error: &std::io::Error) -> Error {
     let program = program.to_string_lossy();
     match Errno::from_io_error(error) {
         Some(Errno::NOENT) => Error::explained(Kind::NotFound, "run", program, "there is no such program"),
+        Some(Errno::ACCESS) => {
+            let why =
+                "it is not there for this user, or may not be run (a directory in PATH may be closed to the user)";
+            Error::explained(Kind::NotPermitted, "run", program, why)
+        }
         errno => Error::new("run", program, errno.unwrap_or(Errno::IO)),
     }
 }
@@ -186,9 +191,9 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_told() {
-        let error = replace(OsStr::new("nsgate-no-such-program"), &[]);
+        let error = replace(OsStr::new("/proc/no-such-program"), &[]);
         assert_eq!(error.kind(), Kind::NotFound);
-        assert_eq!(error.to_string(), "cannot run nsgate-no-such-program: there is no such program");
+        assert_eq!(error.to_string(), "cannot run /proc/no-such-program: there is no such program");
     }
 
     #[test]
