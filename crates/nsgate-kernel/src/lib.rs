@@ -1,6 +1,8 @@
 //! The only door to Linux: network namespaces, netlink, nftables, sysctls, snapshots, sandboxes.
 
 pub mod apply;
+pub mod conntrack;
+pub mod counters;
 mod error;
 pub mod exec;
 pub mod netlink;
@@ -8,6 +10,7 @@ pub mod netns;
 pub mod privileges;
 pub mod rtnetlink;
 pub mod sandbox;
+pub mod sockets;
 mod sys;
 pub mod sysctl;
 

@@ -6,8 +6,10 @@
 
 mod attribute;
 mod batch;
+mod listing;
 mod socket;
 
 pub use attribute::{Attribute, Attributes, Message, Messages};
 pub use batch::Batch;
+pub use listing::Listing;
 pub use socket::{Answers, Dump, Events, Outcome, Protocol, Refusal, Reply, Socket};

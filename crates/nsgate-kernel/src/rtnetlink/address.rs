@@ -4,15 +4,14 @@ use ipnet::IpNet;
 use nsgate_core::model::{Address, AddressFlags, LinkIndex};
 
 use super::numbers as n;
-use super::{Listing, list};
 use crate::error::Error;
-use crate::netlink::{Batch, Message, Socket};
+use crate::netlink::{Batch, Listing, Message, Socket};
 
 /// All addresses of the socket's namespace, each with its interface, in the kernel's order.
 pub fn addresses(socket: &mut Socket) -> Result<Listing<(LinkIndex, Address)>, Error> {
     let mut batch = Batch::new();
     batch.begin(libc::RTM_GETADDR, 0, &[0; 8]);
-    list(socket, &mut batch, "addresses", read)
+    socket.list(&mut batch, "addresses", read)
 }
 
 /// Reads one address message.

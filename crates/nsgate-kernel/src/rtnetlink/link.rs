@@ -5,9 +5,8 @@ use std::net::IpAddr;
 use nsgate_core::model::{Bridge, Link, LinkIndex, LinkKind, LinkName, Mac, OperState, Peer};
 
 use super::numbers::{self as n, link_header};
-use super::{Listing, list};
 use crate::error::Error;
-use crate::netlink::{Attributes, Batch, Message, Socket};
+use crate::netlink::{Attributes, Batch, Listing, Message, Socket};
 
 /// An interface, with the one thing about it that only its own namespace can tell.
 #[derive(Clone, Debug)]
@@ -24,7 +23,7 @@ pub fn links(socket: &mut Socket) -> Result<Listing<FoundLink>, Error> {
     batch.begin(libc::RTM_GETLINK, 0, &link_header(0, 0, 0));
     // Traffic counters are most of a link message and of no use here.
     batch.u32(libc::IFLA_EXT_MASK, libc::RTEXT_FILTER_SKIP_STATS as u32);
-    list(socket, &mut batch, "interfaces", read)
+    socket.list(&mut batch, "interfaces", read)
 }
 
 /// The number of the interface of this name.

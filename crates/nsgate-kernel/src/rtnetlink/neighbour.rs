@@ -2,9 +2,9 @@
 
 use nsgate_core::model::{LinkIndex, Mac, Neighbour, NeighbourState};
 
-use super::{Listing, list, numbers};
+use super::numbers;
 use crate::error::Error;
-use crate::netlink::{Batch, Message, Socket};
+use crate::netlink::{Batch, Listing, Message, Socket};
 
 /// The offset of `ndm_flags` in `struct ndmsg`.
 const FLAGS: usize = 10;
@@ -16,7 +16,7 @@ pub fn neighbours(socket: &mut Socket) -> Result<Listing<Neighbour>, Error> {
         let mut header = [0; 12];
         header[FLAGS] = flags;
         batch.begin(libc::RTM_GETNEIGH, 0, &header);
-        list(socket, &mut batch, "neighbours", read)
+        socket.list(&mut batch, "neighbours", read)
     };
     let mut found = with_flags(0)?.join(with_flags(libc::NTF_PROXY)?);
     // Multicast and broadcast addresses stand in the table without being anybody's neighbours.

@@ -6,9 +6,8 @@ use ipnet::IpNet;
 use nsgate_core::model::{Family, LinkIndex, NextHop, Route, RouteKind, Scope};
 
 use super::numbers as n;
-use super::{Listing, list};
 use crate::error::Error;
-use crate::netlink::{Attribute, Attributes, Batch, Message, Socket};
+use crate::netlink::{Attribute, Attributes, Batch, Listing, Message, Socket};
 
 /// All routes of the socket's namespace: both families, all tables.
 pub fn routes(socket: &mut Socket) -> Result<Listing<Route>, Error> {
@@ -17,7 +16,7 @@ pub fn routes(socket: &mut Socket) -> Result<Listing<Route>, Error> {
         let mut header = [0; 12];
         header[0] = n::family_number(family);
         batch.begin(libc::RTM_GETROUTE, 0, &header);
-        list(socket, &mut batch, "routes", read)
+        socket.list(&mut batch, "routes", read)
     };
     Ok(of_family(Family::V4)?.join(of_family(Family::V6)?))
 }

@@ -4,9 +4,8 @@ use ipnet::IpNet;
 use nsgate_core::model::{Family, Rule, RuleAction};
 
 use super::numbers::{self as n, rule as r};
-use super::{Listing, list};
 use crate::error::Error;
-use crate::netlink::{Attribute, Batch, Message, Socket};
+use crate::netlink::{Attribute, Batch, Listing, Message, Socket};
 
 /// All policy rules of the socket's namespace, IPv4 first, each family in the order its rules are asked.
 pub fn rules(socket: &mut Socket) -> Result<Listing<Rule>, Error> {
@@ -15,7 +14,7 @@ pub fn rules(socket: &mut Socket) -> Result<Listing<Rule>, Error> {
         let mut header = [0; 12];
         header[0] = n::family_number(family);
         batch.begin(libc::RTM_GETRULE, 0, &header);
-        list(socket, &mut batch, "policy rules", read)
+        socket.list(&mut batch, "policy rules", read)
     };
     Ok(of_family(Family::V4)?.join(of_family(Family::V6)?))
 }

@@ -1,0 +1,152 @@
+//! What connection tracking remembers in a namespace.
+
+use std::net::IpAddr;
+
+use nsgate_core::model::conntrack::Entry;
+use nsgate_packet::Flow;
+
+use crate::error::Error;
+use crate::netlink::{Attributes, Batch, Listing, Message, Socket};
+
+/// `IPCTNL_MSG_CT_GET`, of the subsystem for connection tracking.
+const GET: u16 = (libc::NFNL_SUBSYS_CTNETLINK as u16) << 8 | 1;
+
+/// `CTA_*`: attributes of an entry.
+mod entry {
+    pub(super) const ORIGINAL: u16 = 1;
+    pub(super) const REPLY: u16 = 2;
+    pub(super) const STATUS: u16 = 3;
+    pub(super) const PROTOCOL: u16 = 4;
+    pub(super) const TIMEOUT: u16 = 7;
+    pub(super) const MARK: u16 = 8;
+    pub(super) const ZONE: u16 = 18;
+}
+
+/// `CTA_TUPLE_*`, `CTA_IP_*`, `CTA_PROTO_*`: attributes of one direction of a flow.
+mod tuple {
+    pub(super) const ADDRESSES: u16 = 1;
+    pub(super) const V4_SOURCE: u16 = 1;
+    pub(super) const V4_DESTINATION: u16 = 2;
+    pub(super) const V6_SOURCE: u16 = 3;
+    pub(super) const V6_DESTINATION: u16 = 4;
+    pub(super) const TRANSPORT: u16 = 2;
+    pub(super) const PROTOCOL: u16 = 1;
+    pub(super) const SOURCE_PORT: u16 = 2;
+    pub(super) const DESTINATION_PORT: u16 = 3;
+    pub(super) const ECHO: u16 = 4;
+    pub(super) const ECHO6: u16 = 7;
+}
+
+/// All entries of the namespace of a [`Netfilter`](crate::netlink::Protocol::Netfilter) socket, both families.
+pub fn entries(socket: &mut Socket) -> Result<Listing<Entry>, Error> {
+    let mut batch = Batch::new();
+    batch.begin(GET, 0, &[0; 4]);
+    socket.list(&mut batch, "connection-tracking entries", read)
+}
+
+/// Reads one entry.
+fn read(message: &Message<'_>) -> Option<Entry> {
+    let (_, attributes) = message.split::<4>()?;
+    let number = |kind| attributes.find(kind).and_then(|a| a.be32()).unwrap_or(0);
+    Some(Entry {
+        original: flow(&attributes.find(entry::ORIGINAL)?.nested())?,
+        reply: flow(&attributes.find(entry::REPLY)?.nested())?,
+        status: number(entry::STATUS),
+        mark: number(entry::MARK),
+        zone: attributes.find(entry::ZONE).and_then(|a| a.be16()).unwrap_or(0),
+        timeout: number(entry::TIMEOUT),
+        tcp_state: attributes.find(entry::PROTOCOL).and_then(|a| tcp_state(&a.nested())),
+    })
+}
+
+/// The state within CTA_PROTOINFO_TCP (1), CTA_PROTOINFO_TCP_STATE (1).
+fn tcp_state(protocol: &Attributes<'_>) -> Option<u8> {
+    protocol.find(1)?.nested().find(1)?.u8()
+}
+
+fn flow(direction: &Attributes<'_>) -> Option<Flow> {
+    let addresses = direction.find(tuple::ADDRESSES)?.nested();
+    let transport = direction.find(tuple::TRANSPORT)?.nested();
+    let address = |v4, v6| -> Option<IpAddr> { addresses.find(v4).or_else(|| addresses.find(v6))?.address() };
+    // The identifier of an echo stands for both ports, as it does in the packets.
+    let echo = transport.find(tuple::ECHO).or_else(|| transport.find(tuple::ECHO6)).and_then(|a| a.be16());
+    let port = |kind| transport.find(kind).and_then(|a| a.be16()).or(echo).unwrap_or(0);
+    Some(Flow {
+        protocol: transport.find(tuple::PROTOCOL)?.u8()?,
+        source: address(tuple::V4_SOURCE, tuple::V6_SOURCE)?,
+        destination: address(tuple::V4_DESTINATION, tuple::V6_DESTINATION)?,
+        source_port: port(tuple::SOURCE_PORT),
+        destination_port: port(tuple::DESTINATION_PORT),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::Protocol;
+    use crate::sandbox::test;
+
+    /// `IPCTNL_MSG_CT_NEW`.
+    const NEW: u16 = GET - 1;
+
+    /// Puts an entry for a flow of TCP or of echoes into the table.
+    fn make(socket: &mut Socket, original: Flow, reply: Flow) {
+        let mut batch = Batch::new();
+        let family = if original.source.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+        batch.begin(NEW, (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16, &[family as u8, 0, 0, 0]);
+        for (kind, flow) in [(entry::ORIGINAL, original), (entry::REPLY, reply)] {
+            batch.nest(kind, |b| write_flow(b, flow));
+        }
+        batch.be32(entry::TIMEOUT, 300);
+        batch.be32(entry::MARK, 7);
+        if original.protocol == 6 {
+            batch.nest(entry::PROTOCOL, |b| b.nest(1, |b| b.u8(1, 3)));
+        }
+        assert_eq!(socket.send(&mut batch).unwrap().refused(), None);
+    }
+
+    fn write_flow(batch: &mut Batch, flow: Flow) {
+        batch.nest(tuple::ADDRESSES, |b| {
+            let v4 = flow.source.is_ipv4();
+            b.address(if v4 { tuple::V4_SOURCE } else { tuple::V6_SOURCE }, flow.source);
+            b.address(if v4 { tuple::V4_DESTINATION } else { tuple::V6_DESTINATION }, flow.destination);
+        });
+        batch.nest(tuple::TRANSPORT, |b| {
+            b.u8(tuple::PROTOCOL, flow.protocol);
+            if flow.protocol == 1 {
+                b.be16(tuple::ECHO, flow.source_port);
+                // The type and the code: an echo, or its reply.
+                b.u8(5, if flow.source == IpAddr::from([1, 1, 1, 2]) { 8 } else { 0 });
+                b.u8(6, 0);
+            } else {
+                b.be16(tuple::SOURCE_PORT, flow.source_port);
+                b.be16(tuple::DESTINATION_PORT, flow.destination_port);
+            }
+        });
+    }
+
+    fn flow_of(protocol: u8, source: &str, source_port: u16, destination: &str, destination_port: u16) -> Flow {
+        let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+        Flow { protocol, source, destination, source_port, destination_port }
+    }
+
+    #[test]
+    fn entries_of_both_families_read_back() {
+        test(|| {
+            let mut socket = Socket::open(Protocol::Netfilter).unwrap();
+            assert_eq!(entries(&mut socket).unwrap().items, []);
+            let echo = flow_of(1, "1.1.1.2", 77, "114.114.114.114", 77);
+            let translated = flow_of(1, "114.114.114.114", 77, "10.20.30.182", 77);
+            let web = flow_of(6, "fd00::2", 40000, "fd01::9", 80);
+            make(&mut socket, echo, translated);
+            make(&mut socket, web, web.reversed());
+            let found = entries(&mut socket).unwrap();
+            assert_eq!((found.items.len(), found.unread), (2, 0));
+            let ping = found.items.iter().find(|e| e.original == echo).unwrap();
+            assert_eq!((ping.reply, ping.mark, ping.zone, ping.tcp_state), (translated, 7, 0, None));
+            assert!((298..=300).contains(&ping.timeout), "{ping:?}");
+            let six = found.items.iter().find(|e| e.original == web).unwrap();
+            assert_eq!((six.reply, six.tcp_state), (web.reversed(), Some(3)));
+        });
+    }
+}
