@@ -1,1 +1,14 @@
-//! Seeing packets: taps on every interface, probes, counters.
+//! Seeing packets: taps on every interface, and the probes to be seen.
+//!
+//! In this order, so that nothing is missed: [`Sender::open`] makes the probe ready, [`Filter::of`] says which frames
+//! can be its own, [`Tap::open`] watches a namespace, [`Sender::send`] lets it go.
+
+mod filter;
+mod numbers;
+mod probe;
+mod sys;
+mod tap;
+
+pub use filter::Filter;
+pub use probe::{Refusal, Sender};
+pub use tap::Tap;

@@ -1,0 +1,230 @@
+//! Which frames a tap keeps: a socket filter that the kernel runs on every frame of a namespace.
+//!
+//! It keeps every frame that can belong to a probe's journey, whatever is translated on the way, and little else: the
+//! probe by its cookie or sequence number, answers, ICMP errors, and what resolves neighbours (ARP, neighbour discovery).
+//! It may keep too much, never too little; what exactly belongs to the journey is decided later, in the core.
+
+mod assembler;
+#[cfg(test)]
+mod interpreter;
+
+use nsgate_core::trace::{Identity, ProbeKind};
+use nsgate_packet::{ethertype, icmp4, icmp6, protocol};
+
+pub(crate) use self::assembler::Instruction;
+use self::assembler::{Assembler, Label, Width};
+use crate::numbers::{ARPHRD_ETHER, ARPHRD_LOOPBACK, NOTE_HARDWARE_TYPE, NOTE_PROTOCOL};
+
+/// A filter for the frames of one probe's journey.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    pub(crate) program: Vec<Instruction>,
+}
+
+/// How many bytes of each frame are kept: all headers, and what an ICMP error must quote.
+pub(crate) const KEPT: u32 = 768;
+
+impl Filter {
+    /// The filter for a probe.
+    pub fn of(kind: ProbeKind, identity: &Identity) -> Self {
+        let program = Writer::new().write(&Interest::of(kind, identity));
+        // A program that cannot be put together keeps everything rather than too little.
+        let program = program.unwrap_or_else(|| vec![keep_all()]);
+        Self { program }
+    }
+}
+
+fn keep_all() -> Instruction {
+    Instruction { code: assembler::code::RETURN, when_true: 0, when_false: 0, operand: KEPT }
+}
+
+/// What a probe is known by.
+enum Interest {
+    Echo { cookie: [u32; 2] },
+    Segment { sequence: u32, port: u16 },
+    Datagram { cookie: [u32; 2], source_port: u16, destination_port: u16 },
+}
+
+impl Interest {
+    fn of(kind: ProbeKind, identity: &Identity) -> Self {
+        let cookie = u64::from_be_bytes(identity.cookie);
+        let cookie = [(cookie >> 32) as u32, cookie as u32];
+        match kind {
+            ProbeKind::Icmp => Self::Echo { cookie },
+            ProbeKind::Tcp(_) => Self::Segment { sequence: identity.sequence, port: identity.source.port() },
+            ProbeKind::Udp(destination_port) => {
+                Self::Datagram { cookie, source_port: identity.source.port(), destination_port }
+            }
+        }
+    }
+
+    /// The protocol number over IPv4 and over IPv6.
+    fn protocols(&self) -> [u8; 2] {
+        match self {
+            Self::Echo { .. } => [protocol::ICMP, protocol::ICMPV6],
+            Self::Segment { .. } => [protocol::TCP; 2],
+            Self::Datagram { .. } => [protocol::UDP; 2],
+        }
+    }
+}
+
+/// Writes the program. The index holds the offset of the header in question.
+struct Writer {
+    out: Assembler,
+    accept: Label,
+    reject: Label,
+    /// The index is at the transport header of a packet with the probe's protocol.
+    transport: Label,
+}
+
+/// Where the protocol number is put away.
+const PROTOCOL: u32 = 0;
+/// IPv6 extension headers: hop-by-hop, routing, fragment, authentication, destination options, mobility.
+const EXTENSIONS: [u32; 6] = [0, 43, 44, 51, 60, 135];
+const IPV6_HEADER: u32 = 40;
+/// The offset in an IPv4 fragment, and its mask.
+const FRAGMENT: (u32, u32) = (6, 0x1fff);
+
+impl Writer {
+    fn new() -> Self {
+        let mut out = Assembler::default();
+        let (accept, reject, transport) = (out.label(), out.label(), out.label());
+        Self { out, accept, reject, transport }
+    }
+
+    fn write(mut self, interest: &Interest) -> Option<Vec<Instruction>> {
+        let [over_ipv4, over_ipv6] = interest.protocols();
+        let (ipv4, ipv6) = (self.out.label(), self.out.label());
+        self.link_header(ipv4, ipv6);
+        self.out.place(ipv4);
+        self.ipv4(over_ipv4.into());
+        self.out.place(ipv6);
+        self.ipv6(over_ipv6.into());
+        self.out.place(self.transport);
+        self.transport(interest);
+        self.out.place(self.reject);
+        self.out.keep(0);
+        self.out.place(self.accept);
+        self.out.keep(KEPT);
+        self.out.finish()
+    }
+
+    /// Steps over the link-layer header, where there is one, and up to two VLAN tags in it.
+    fn link_header(&mut self, ipv4: Label, ipv6: Label) {
+        const TAGS: [u32; 2] = [ethertype::VLAN as u32, ethertype::SERVICE_VLAN as u32];
+        let (ethernet, known) = (self.out.label(), self.out.label());
+        self.out.load(Width::Word, NOTE_HARDWARE_TYPE);
+        self.out.jump_if_one_of(&[ARPHRD_ETHER.into(), ARPHRD_LOOPBACK.into()], ethernet);
+        self.out.set_index(0);
+        self.out.load(Width::Word, NOTE_PROTOCOL);
+        self.out.goto(known);
+        self.out.place(ethernet);
+        for offset in [12, 16] {
+            let tagged = self.out.label();
+            self.out.set_index(offset + 2);
+            self.out.load(Width::Half, offset);
+            self.out.jump_if_one_of(&TAGS, tagged);
+            self.out.goto(known);
+            self.out.place(tagged);
+        }
+        self.out.set_index(22);
+        self.out.load(Width::Half, 20);
+        self.out.place(known);
+        self.out.jump_if_one_of(&[ethertype::ARP.into()], self.accept);
+        self.out.jump_if_one_of(&[ethertype::IPV4.into()], ipv4);
+        self.out.jump_if_one_of(&[ethertype::IPV6.into()], ipv6);
+        self.out.goto(self.reject);
+    }
+
+    fn ipv4(&mut self, ours: u32) {
+        const ERRORS: [u8; 5] =
+            [icmp4::UNREACHABLE, icmp4::SOURCE_QUENCH, icmp4::REDIRECT, icmp4::TIME_EXCEEDED, icmp4::PARAMETER];
+        let (fragment, message) = (self.out.label(), self.out.label());
+        self.out.load_indexed(Width::Byte, 9);
+        self.out.store(PROTOCOL);
+        self.out.load_indexed(Width::Half, FRAGMENT.0);
+        self.out.jump_if_any_bit(FRAGMENT.1, fragment);
+        self.out.load_indexed(Width::Byte, 0);
+        // The header's length in words.
+        self.out.advance_index_by_accumulator(0x0f, 2);
+        self.out.recall(PROTOCOL);
+        self.out.jump_if_one_of(&[protocol::ICMP.into()], message);
+        self.out.jump_if_one_of(&[ours], self.transport);
+        self.out.goto(self.reject);
+        self.out.place(fragment);
+        self.out.recall(PROTOCOL);
+        self.out.jump_if_one_of(&[ours], self.accept);
+        self.out.goto(self.reject);
+        self.out.place(message);
+        self.out.load_indexed(Width::Byte, 0);
+        self.out.jump_if_one_of(&ERRORS.map(u32::from), self.accept);
+        self.echo(protocol::ICMP, ours, [icmp4::ECHO_REQUEST, icmp4::ECHO_REPLY]);
+    }
+
+    fn ipv6(&mut self, ours: u32) {
+        let (message, not_error) = (self.out.label(), self.out.label());
+        self.out.load_indexed(Width::Byte, 6);
+        self.out.store(PROTOCOL);
+        self.out.advance_index(IPV6_HEADER);
+        self.out.recall(PROTOCOL);
+        self.out.jump_if_one_of(&[protocol::ICMPV6.into()], message);
+        self.out.jump_if_one_of(&[ours], self.transport);
+        self.out.jump_if_one_of(&EXTENSIONS, self.accept);
+        self.out.goto(self.reject);
+        self.out.place(message);
+        self.out.load_indexed(Width::Byte, 0);
+        self.out.jump_if_at_least(icmp6::ECHO_REQUEST.into(), not_error);
+        self.out.goto(self.accept);
+        self.out.place(not_error);
+        let discovery = u32::from(icmp6::ROUTER_SOLICITATION)..=icmp6::REDIRECT.into();
+        self.out.jump_if_one_of(&discovery.collect::<Vec<_>>(), self.accept);
+        self.echo(protocol::ICMPV6, ours, [icmp6::ECHO_REQUEST, icmp6::ECHO_REPLY]);
+    }
+
+    /// Goes on with echoes if the probe is one; the accumulator holds the type.
+    fn echo(&mut self, icmp: u8, ours: u32, types: [u8; 2]) {
+        if ours == u32::from(icmp) {
+            self.out.jump_if_one_of(&types.map(u32::from), self.transport);
+        }
+        self.out.goto(self.reject);
+    }
+
+    fn transport(&mut self, interest: &Interest) {
+        match *interest {
+            Interest::Echo { cookie } => self.cookie(cookie),
+            Interest::Segment { sequence, port } => {
+                let after = sequence.wrapping_add(1);
+                self.out.load_indexed(Width::Word, 4);
+                self.out.jump_if_one_of(&[sequence, after], self.accept);
+                self.out.load_indexed(Width::Word, 8);
+                self.out.jump_if_one_of(&[after], self.accept);
+                self.ports(&[port], &[port]);
+            }
+            Interest::Datagram { cookie, source_port, destination_port } => {
+                // Ports first: a load past the end of a short datagram ends the program.
+                self.ports(&[source_port, destination_port], &[source_port]);
+                self.cookie(cookie);
+            }
+        }
+    }
+
+    /// Accepts packets that come from or go to one of these ports; a port of 0 stands for none.
+    fn ports(&mut self, from: &[u16], to: &[u16]) {
+        for (offset, ports) in [(0, from), (2, to)] {
+            let ports: Vec<u32> = ports.iter().filter(|port| **port != 0).map(|port| u32::from(*port)).collect();
+            self.out.load_indexed(Width::Half, offset);
+            self.out.jump_if_one_of(&ports, self.accept);
+        }
+    }
+
+    /// Accepts packets with this behind a header of eight bytes, as those of echoes and datagrams are.
+    fn cookie(&mut self, cookie: [u32; 2]) {
+        self.out.load_indexed(Width::Word, 8);
+        self.out.jump_unless(cookie[0], self.reject);
+        self.out.load_indexed(Width::Word, 12);
+        self.out.jump_if_one_of(&[cookie[1]], self.accept);
+    }
+}
+
+#[cfg(test)]
+mod tests;

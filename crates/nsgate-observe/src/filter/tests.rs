@@ -1,0 +1,205 @@
+use std::net::IpAddr;
+
+use nsgate_packet::build::{self, Outer};
+use nsgate_packet::{
+    Arp, ArpOperation, Echo, Ethernet, Family, Icmp, IcmpError, Mac, Neighbour, Redirect, Tcp, TcpFlags, Transport,
+    Udp, Vlan,
+};
+
+use super::interpreter::{Frame, run};
+use super::*;
+
+const COOKIE: [u8; 8] = *b"nsgate-7";
+const SEQUENCE: u32 = u32::MAX;
+const KINDS: [ProbeKind; 3] = [ProbeKind::Icmp, ProbeKind::Tcp(80), ProbeKind::Udp(53)];
+/// Not of a type that has a link-layer header.
+const TUNNEL: u16 = 65534;
+
+fn identity() -> Identity {
+    let address = |text: &str| text.parse().unwrap();
+    Identity {
+        cookie: COOKIE,
+        sequence: SEQUENCE,
+        source: address("1.1.1.2:40000"),
+        destination: address("9.9.9.9:80"),
+    }
+}
+
+fn packet(family: Family, transport: Transport<'_>) -> Vec<u8> {
+    let [source, destination] = match family {
+        Family::V4 => ["10.0.0.1", "10.0.0.2"],
+        Family::V6 => ["fd00::1", "fd00::2"],
+    };
+    let address = |text: &str| text.parse::<IpAddr>().unwrap();
+    build::ip(&Outer::new(address(source), address(destination)), &transport).unwrap()
+}
+
+fn ethernet(vlans: [Option<Vlan>; 2], ethertype: u16, content: &[u8]) -> Vec<u8> {
+    let (destination, source) = (Mac([2, 0, 0, 0, 0, 2]), Mac([2, 0, 0, 0, 0, 1]));
+    build::ethernet(&Ethernet { destination, source, vlans, ethertype }, content)
+}
+
+/// Whether the filter of a probe keeps a packet; it must not matter how the packet is framed.
+fn keeps(kind: ProbeKind, packet: &[u8]) -> bool {
+    let filter = Filter::of(kind, &identity());
+    let ethertype = if packet[0] >> 4 == 4 { ethertype::IPV4 } else { ethertype::IPV6 };
+    let tag = |protocol| Some(Vlan { protocol, control: 7 });
+    let framed = [
+        (ethernet([None, None], ethertype, packet), ARPHRD_ETHER),
+        (ethernet([None, None], ethertype, packet), ARPHRD_LOOPBACK),
+        (ethernet([tag(ethertype::VLAN), None], ethertype, packet), ARPHRD_ETHER),
+        (ethernet([tag(ethertype::SERVICE_VLAN), tag(ethertype::VLAN)], ethertype, packet), ARPHRD_ETHER),
+        (packet.to_vec(), TUNNEL),
+    ];
+    let kept = framed.map(|(bytes, hardware_type)| {
+        // What the kernel notes as the protocol of a tagged frame is not used.
+        let protocol = if hardware_type == TUNNEL { ethertype } else { 0 };
+        run(&filter.program, &Frame { bytes: &bytes, hardware_type, protocol })
+    });
+    assert!(kept.iter().all(|bytes| *bytes == kept[0]), "{kept:?}");
+    assert!(kept[0] == 0 || kept[0] == KEPT);
+    kept[0] != 0
+}
+
+fn echo(reply: bool, payload: &[u8]) -> Transport<'_> {
+    Transport::Icmp(Icmp::Echo(Echo { reply, id: 1, sequence: 2, payload }))
+}
+
+fn tcp(ports: (u16, u16), sequence: u32, acknowledgement: u32) -> Transport<'static> {
+    Transport::Tcp(Tcp {
+        source_port: ports.0,
+        destination_port: ports.1,
+        sequence,
+        acknowledgement,
+        flags: TcpFlags::ACK,
+        window: 0,
+        options: &[],
+        payload: &[],
+    })
+}
+
+fn udp(ports: (u16, u16), payload: &[u8]) -> Transport<'_> {
+    Transport::Udp(Udp { source_port: ports.0, destination_port: ports.1, payload })
+}
+
+#[test]
+fn echoes_by_their_cookie() {
+    for family in Family::BOTH {
+        for reply in [false, true] {
+            assert!(keeps(ProbeKind::Icmp, &packet(family, echo(reply, b"nsgate-7 and more"))));
+            assert!(!keeps(ProbeKind::Icmp, &packet(family, echo(reply, b"nsgate-8 and more"))));
+            assert!(!keeps(ProbeKind::Icmp, &packet(family, echo(reply, b"Nsgate-7 and more"))));
+            assert!(!keeps(ProbeKind::Icmp, &packet(family, echo(reply, b"nsgate"))));
+            assert!(!keeps(ProbeKind::Tcp(80), &packet(family, echo(reply, b"nsgate-7 and more"))));
+        }
+    }
+}
+
+#[test]
+fn segments_by_their_numbers_or_the_port() {
+    let after = SEQUENCE.wrapping_add(1);
+    for family in Family::BOTH {
+        let keeps = |transport| keeps(ProbeKind::Tcp(80), &packet(family, transport));
+        assert!(keeps(tcp((1, 2), SEQUENCE, 0xdead)));
+        assert!(keeps(tcp((1, 2), after, 0xdead)));
+        assert!(keeps(tcp((1, 2), 0xdead, after)));
+        assert!(keeps(tcp((40000, 2), 0xdead, 0xdead)));
+        assert!(keeps(tcp((1, 40000), 0xdead, 0xdead)));
+        assert!(!keeps(tcp((1, 2), 0xdead, 0xdead)));
+        assert!(!keeps(udp((40000, 40000), &COOKIE)));
+    }
+}
+
+#[test]
+fn datagrams_by_cookie_or_ports() {
+    for family in Family::BOTH {
+        let keeps = |transport| keeps(ProbeKind::Udp(53), &packet(family, transport));
+        assert!(keeps(udp((1, 2), &COOKIE)));
+        assert!(!keeps(udp((1, 2), b"anything")));
+        assert!(keeps(udp((40000, 2), b"")));
+        assert!(keeps(udp((2, 40000), b"")));
+        assert!(keeps(udp((53, 2), b"an answer")), "an answer to a translated port");
+        assert!(!keeps(udp((2, 53), b"a question of others")));
+        assert!(!keeps(tcp((40000, 40000), 0, 0)));
+    }
+}
+
+#[test]
+fn errors_and_discovery_whatever_the_probe_is() {
+    let gateway = "10.0.0.9".parse().unwrap();
+    let redirect = packet(Family::V4, Transport::Icmp(Icmp::Redirect(Redirect { gateway, quoted: &[] })));
+    for kind in KINDS {
+        for (family, types) in [(Family::V4, &[3, 4, 11, 12][..]), (Family::V6, &[1, 2, 3, 4])] {
+            for &icmp_type in types {
+                let error = IcmpError { family, icmp_type, code: 1, mtu: None, quoted: &[] };
+                assert!(keeps(kind, &packet(family, Transport::Icmp(Icmp::Error(error)))));
+            }
+        }
+        assert!(keeps(kind, &redirect));
+        for advertisement in [false, true] {
+            let target = "fd00::2".parse().unwrap();
+            let neighbour = Neighbour { advertisement, target, link_address: None };
+            assert!(keeps(kind, &packet(Family::V6, Transport::Icmp(Icmp::Neighbour(neighbour)))));
+        }
+        let mut timestamp = packet(Family::V4, echo(false, &COOKIE));
+        timestamp[20] = 13;
+        assert!(!keeps(kind, &timestamp));
+        let mut listener_report = packet(Family::V6, echo(false, &COOKIE));
+        listener_report[40] = 143;
+        assert!(!keeps(kind, &listener_report));
+    }
+}
+
+#[test]
+fn arp_and_nothing_else_of_the_link() {
+    let arp = build::arp(&Arp {
+        operation: ArpOperation::Request,
+        sender_mac: Mac([2, 0, 0, 0, 0, 1]),
+        sender: "1.1.1.2".parse().unwrap(),
+        target_mac: Mac([0; 6]),
+        target: "1.1.1.3".parse().unwrap(),
+    });
+    for kind in KINDS {
+        let kept = |ethertype| {
+            let bytes = ethernet([None, None], ethertype, &arp);
+            let frame = Frame { bytes: &bytes, hardware_type: ARPHRD_ETHER, protocol: 0 };
+            run(&Filter::of(kind, &identity()).program, &frame)
+        };
+        assert_eq!((kept(ethertype::ARP), kept(0x88cc)), (KEPT, 0));
+    }
+}
+
+#[test]
+fn ipv4_options_are_stepped_over() {
+    let plain = packet(Family::V4, echo(false, &COOKIE));
+    let mut with_options = [&plain[..20], &[1; 8], &plain[20..]].concat();
+    with_options[0] = 0x47;
+    assert!(keeps(ProbeKind::Icmp, &with_options));
+}
+
+#[test]
+fn later_fragments_and_extension_headers_are_kept_for_the_core_to_decide() {
+    for (kind, number) in KINDS.into_iter().zip([protocol::ICMP, protocol::TCP, protocol::UDP]) {
+        let mut fragment = packet(Family::V4, udp((1, 2), b"some bytes"));
+        fragment[7] = 9;
+        fragment[9] = number;
+        assert!(keeps(kind, &fragment));
+        fragment[9] = 253;
+        assert!(!keeps(kind, &fragment));
+        let mut extended = packet(Family::V6, udp((1, 2), b"some bytes"));
+        extended[6] = 44;
+        assert!(keeps(kind, &extended));
+        extended[6] = 253;
+        assert!(!keeps(kind, &extended));
+    }
+}
+
+#[test]
+fn cut_frames_end_quietly() {
+    let whole = ethernet([None, None], ethertype::IPV4, &packet(Family::V4, echo(false, &COOKIE)));
+    let filter = Filter::of(ProbeKind::Icmp, &identity());
+    for length in 0..=whole.len() {
+        let frame = Frame { bytes: &whole[..length], hardware_type: ARPHRD_ETHER, protocol: 0 };
+        assert_eq!(run(&filter.program, &frame), if length == whole.len() { KEPT } else { 0 }, "{length}");
+    }
+}

@@ -1,0 +1,14 @@
+//! The kernel's numbers for which libc has no name, or none of the right type.
+
+/// Ethernet, as the hardware type of a link.
+pub(crate) const ARPHRD_ETHER: u16 = libc::ARPHRD_ETHER;
+/// The loopback interface, whose frames have an Ethernet header too.
+pub(crate) const ARPHRD_LOOPBACK: u16 = libc::ARPHRD_LOOPBACK;
+
+/// What a filter loads to learn the ethertype that the kernel noted for a frame.
+pub(crate) const NOTE_PROTOCOL: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PROTOCOL) as u32;
+/// What a filter loads to learn the hardware type of the link.
+pub(crate) const NOTE_HARDWARE_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_HATYPE) as u32;
+
+/// The queue of a connection under repair whose numbers are set: the one of what is sent.
+pub(crate) const TCP_SEND_QUEUE: i32 = 2;

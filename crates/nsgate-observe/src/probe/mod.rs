@@ -1,0 +1,206 @@
+//! The packet that is sent to find out, from a socket as an application would use it.
+//!
+//! A probe is made ready first: its socket is opened and its ports are chosen, so that it is known by what taps can
+//! recognise it before it leaves. Nothing is sent until it is told to go. What came of it is asked for without waiting.
+//!
+//! Echoes and datagrams carry a cookie; a connection is opened with an initial sequence number of our choice, which the
+//! kernel takes on a socket under repair. All of these survive address translation.
+
+mod error_queue;
+mod socket;
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nsgate_core::trace::{Ending, Identity, Probe, ProbeKind};
+use nsgate_packet::{Echo, Family, Icmp, Ip, Transport, build};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, connect, recv, send};
+
+use self::error_queue::Reported;
+
+/// A probe that is ready to go, or under way.
+#[derive(Debug)]
+pub struct Sender {
+    kind: ProbeKind,
+    identity: Identity,
+    socket: OwnedFd,
+    payload: Vec<u8>,
+    /// How many were sent.
+    sent: u16,
+    ending: Option<Ending>,
+}
+
+/// The kernel refused something that a probe needs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{operation}: {}", words(*errno))]
+pub struct Refusal {
+    /// The call that failed.
+    pub operation: &'static str,
+    /// The error number.
+    pub errno: Errno,
+}
+
+/// The longest payload that a packet can carry; longer ones are cut to it, and the kernel refuses what is too long still.
+const LONGEST: usize = 65_507;
+/// Bytes of an answer that are looked at.
+const LOOKED_AT: usize = 2048;
+
+impl Sender {
+    /// Makes a probe ready in the network namespace of the calling thread.
+    ///
+    /// The cookie and the sequence number (which may not be 0) are those it will be known by, so no two probes should
+    /// have the same. The payload is never shorter than the cookie.
+    pub fn open(probe: &Probe, cookie: [u8; 8], sequence: u32) -> Result<Self, Refusal> {
+        let destination = SocketAddr::new(probe.destination, probe.kind.port().unwrap_or(0));
+        let socket = socket::open(probe, sequence)?;
+        let mut source = socket::local_address(&socket)?;
+        if source.ip().is_unspecified()
+            && let Some(address) = socket::source_for(probe.destination)
+        {
+            source.set_ip(address);
+        }
+        if probe.kind == ProbeKind::Icmp {
+            source.set_port(echo_id(cookie));
+        }
+        Ok(Self {
+            kind: probe.kind,
+            identity: Identity { cookie, sequence, source, destination },
+            socket,
+            payload: payload(cookie, probe.size),
+            sent: 0,
+            ending: None,
+        })
+    }
+
+    /// By what it will be known. The source is certain once it was sent.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Sends the probe; once more if it was sent before, but a connection repeats itself.
+    pub fn send(&mut self) -> Result<(), Refusal> {
+        if self.sent == 0 {
+            self.connect()?;
+        } else if self.ending().is_some() {
+            // The socket would report the error of the one before.
+            return Ok(());
+        }
+        self.sent = self.sent.wrapping_add(1);
+        let message = match self.kind {
+            ProbeKind::Tcp(_) => return Ok(()),
+            ProbeKind::Udp(_) => self.payload.clone(),
+            ProbeKind::Icmp => self.echo_request(),
+        };
+        match send(&self.socket, &message, SendFlags::NOSIGNAL) {
+            Ok(_) => Ok(()),
+            Err(errno) => Err(Refusal { operation: "send", errno }),
+        }
+    }
+
+    /// How it ended, if it has; does not wait. The socket polls as readable, writable or in error when it may have.
+    pub fn ending(&mut self) -> Option<Ending> {
+        if self.sent > 0 && self.ending.is_none() {
+            self.ending = self.reported().or_else(|| match self.kind {
+                ProbeKind::Tcp(_) => self.connected(),
+                ProbeKind::Udp(_) | ProbeKind::Icmp => self.answered(),
+            });
+        }
+        self.ending.clone()
+    }
+
+    fn connect(&mut self) -> Result<(), Refusal> {
+        match connect(&self.socket, &self.identity.destination) {
+            Ok(()) | Err(Errno::INPROGRESS) => {}
+            Err(errno) => return Err(Refusal { operation: "connect", errno }),
+        }
+        if let Ok(chosen) = socket::local_address(&self.socket) {
+            self.identity.source.set_ip(chosen.ip());
+        }
+        Ok(())
+    }
+
+    fn echo_request(&self) -> Vec<u8> {
+        let id = self.identity.source.port();
+        let echo = Icmp::Echo(Echo { reply: false, id, sequence: self.sent, payload: &self.payload });
+        build::icmp(Family::of(self.identity.destination.ip()), &echo).unwrap_or_default()
+    }
+
+    /// What the error queue says; it comes before what the socket itself says, for it knows who and why.
+    fn reported(&self) -> Option<Ending> {
+        Some(match error_queue::next(self.socket.as_fd())? {
+            Reported::Icmp { from, icmp_type, code, mtu } => Ending::IcmpError { from, icmp_type, code, mtu },
+            Reported::Local(errno) => Refusal { operation: "send", errno }.into(),
+        })
+    }
+
+    /// Whether the connection stands, or was refused.
+    fn connected(&self) -> Option<Ending> {
+        match rustix::net::sockopt::socket_error(&self.socket) {
+            Ok(Err(Errno::CONNREFUSED | Errno::CONNRESET)) => Some(Ending::Reset),
+            Ok(Err(errno)) | Err(errno) => Some(Refusal { operation: "connect", errno }.into()),
+            Ok(Ok(())) => rustix::net::getpeername(&self.socket).is_ok().then_some(Ending::Answered),
+        }
+    }
+
+    /// Whether the answer has come.
+    fn answered(&self) -> Option<Ending> {
+        let mut bytes = [0; LOOKED_AT];
+        loop {
+            match recv(&self.socket, &mut bytes[..], RecvFlags::TRUNC) {
+                Ok((kept, _)) if self.is_answer(&bytes[..kept.min(LOOKED_AT)]) => return Some(Ending::Answered),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return None,
+                // An error without an entry in the queue: it came while the queue was full.
+                Err(errno) => return Some(Refusal { operation: "receive", errno }.into()),
+            }
+        }
+    }
+
+    fn is_answer(&self, bytes: &[u8]) -> bool {
+        let message = match (self.kind, self.identity.destination.ip()) {
+            (ProbeKind::Icmp, IpAddr::V4(_)) => match Ip::parse(bytes).map(|ip| ip.transport()) {
+                Some(Transport::Icmp(icmp)) => Some(icmp),
+                _ => None,
+            },
+            (ProbeKind::Icmp, IpAddr::V6(_)) => Icmp::parse(Family::V6, bytes),
+            // Only what the other end sends gets to a connected socket.
+            _ => return true,
+        };
+        matches!(message, Some(Icmp::Echo(echo)) if echo.reply && echo.payload.starts_with(&self.identity.cookie))
+    }
+}
+
+impl AsFd for Sender {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl From<Refusal> for Ending {
+    fn from(Refusal { operation, errno }: Refusal) -> Self {
+        Ending::Refused { operation, errno: errno.raw_os_error(), words: words(errno) }
+    }
+}
+
+/// The identifier of the echoes with this cookie. Never 0, which some translators take for none.
+fn echo_id(cookie: [u8; 8]) -> u16 {
+    let [.., high, low] = cookie;
+    u16::from_be_bytes([high, low]).max(1)
+}
+
+/// The cookie, and letters behind it up to the size.
+fn payload(cookie: [u8; 8], size: u32) -> Vec<u8> {
+    let letters = (b'a'..=b'z').cycle();
+    let length = (size as usize).clamp(cookie.len(), LONGEST);
+    cookie.into_iter().chain(letters).take(length).collect()
+}
+
+/// The meaning of an error number, without the number.
+fn words(errno: Errno) -> String {
+    let text = std::io::Error::from(errno).to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests;
