@@ -56,17 +56,7 @@ fn apply(ruleset: &mut Ruleset, command: &Command) -> Result<(), Refusal> {
             elements(ruleset, table, name)?.elements.clear();
             Ok(())
         }
-        Command::AddElements { table, set } => {
-            let there = elements(ruleset, table, &set.name)?;
-            for element in &set.elements {
-                match there.elements.iter().find(|e| e.key == element.key && e.interval_end == element.interval_end) {
-                    Some(same) if same.data == element.data => {}
-                    Some(_) => return Err(Refusal::Exists(format!("an element of {}", set.name))),
-                    None => there.elements.push(element.clone()),
-                }
-            }
-            Ok(())
-        }
+        Command::AddElements { table, set } => add_elements(elements(ruleset, table, &set.name)?, set),
         Command::DeleteElements { table, set } => delete_elements(elements(ruleset, table, &set.name)?, set),
         Command::AddRule { table, chain: name, place, rule, sets } => {
             let handle = next_handle(ruleset);
@@ -75,10 +65,7 @@ fn apply(ruleset: &mut Ruleset, command: &Command) -> Result<(), Refusal> {
         }
         Command::ReplaceRule { table, chain: name, handle, rule, sets } => {
             find(ruleset, table)?.sets.extend(sets.iter().cloned());
-            let chain = chain(ruleset, table, name)?;
-            let at = position(chain, *handle)?;
-            chain.rules[at] = Rule { handle: *handle, ..rule.clone() };
-            Ok(())
+            replace_rule(chain(ruleset, table, name)?, *handle, rule)
         }
         Command::DeleteRule { table, chain: name, handle } => {
             let chain = chain(ruleset, table, name)?;
@@ -87,6 +74,23 @@ fn apply(ruleset: &mut Ruleset, command: &Command) -> Result<(), Refusal> {
             Ok(())
         }
     }
+}
+
+fn add_elements(there: &mut Set, set: &Set) -> Result<(), Refusal> {
+    for element in &set.elements {
+        match there.elements.iter().find(|e| e.key == element.key && e.interval_end == element.interval_end) {
+            Some(same) if same.data == element.data => {}
+            Some(_) => return Err(Refusal::Exists(format!("an element of {}", set.name))),
+            None => there.elements.push(element.clone()),
+        }
+    }
+    Ok(())
+}
+
+fn replace_rule(chain: &mut Chain, handle: u64, rule: &Rule) -> Result<(), Refusal> {
+    let at = position(chain, handle)?;
+    chain.rules[at] = Rule { handle, ..rule.clone() };
+    Ok(())
 }
 
 fn add_table(ruleset: &mut Ruleset, id: &TableId, dormant: bool, comment: Option<String>) {

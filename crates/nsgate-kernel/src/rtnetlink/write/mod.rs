@@ -1,6 +1,6 @@
 //! Steps of a plan as netlink requests.
 //!
-//! [`write`] appends one step to a batch and asks nothing: the numbers behind the names it needs are given to it, so a
+//! [`write()`] appends one step to a batch and asks nothing: the numbers behind the names it needs are given to it, so a
 //! whole plan can stand in one buffer. [`perform`] does one step by itself. Every request says whether it wants to make
 //! something new (an error if it is there) or to replace; nothing is changed in passing.
 
@@ -36,7 +36,7 @@ pub fn is_routing(action: &Action) -> bool {
     !matches!(action, Action::AddNetns(_) | Action::DeleteNetns(_) | Action::Sysctl { .. } | Action::Nft { .. })
 }
 
-/// The interfaces whose numbers [`write`] must be given for a step.
+/// The interfaces whose numbers [`write()`] must be given for a step.
 pub fn links_needed(action: &Action) -> Vec<&LinkName> {
     match action {
         Action::AddLink(new) => new.kind.parent().into_iter().collect(),
