@@ -67,12 +67,7 @@ fn apply(ruleset: &mut Ruleset, command: &Command) -> Result<(), Refusal> {
             find(ruleset, table)?.sets.extend(sets.iter().cloned());
             replace_rule(chain(ruleset, table, name)?, *handle, rule)
         }
-        Command::DeleteRule { table, chain: name, handle } => {
-            let chain = chain(ruleset, table, name)?;
-            let at = position(chain, *handle)?;
-            chain.rules.remove(at);
-            Ok(())
-        }
+        Command::DeleteRule { table, chain: name, handle } => delete_rule(chain(ruleset, table, name)?, *handle),
     }
 }
 
@@ -90,6 +85,12 @@ fn add_elements(there: &mut Set, set: &Set) -> Result<(), Refusal> {
 fn replace_rule(chain: &mut Chain, handle: u64, rule: &Rule) -> Result<(), Refusal> {
     let at = position(chain, handle)?;
     chain.rules[at] = Rule { handle, ..rule.clone() };
+    Ok(())
+}
+
+fn delete_rule(chain: &mut Chain, handle: u64) -> Result<(), Refusal> {
+    let at = position(chain, handle)?;
+    chain.rules.remove(at);
     Ok(())
 }
 
