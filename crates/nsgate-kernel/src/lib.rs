@@ -11,6 +11,8 @@ pub mod privileges;
 pub mod rtnetlink;
 pub mod sandbox;
 pub mod sockets;
+pub mod server;
+pub mod settle;
 mod sys;
 pub mod sysctl;
 
