@@ -10,9 +10,9 @@ pub mod netns;
 pub mod privileges;
 pub mod rtnetlink;
 pub mod sandbox;
-pub mod sockets;
 pub mod server;
 pub mod settle;
+pub mod sockets;
 mod sys;
 pub mod sysctl;
 
