@@ -5,6 +5,7 @@
 //! repairing and mending are all lists of steps.
 
 mod link;
+pub mod mark;
 mod parse;
 #[cfg(test)]
 mod round_trip;

@@ -1,1 +1,150 @@
 //! What is wanted: the specification read from `nsgate.toml`.
+//!
+//! [`read`] turns text into a [`Spec`] or says everything that is wrong with it, each with its place in the text.
+//! [`resolve`] then fills in what was left out and holds the whole against what is: the result, [`Wanted`], is what
+//! plans are made from.
+
+mod check;
+mod diagnostic;
+mod fields;
+mod names;
+mod read;
+mod resolve;
+
+use std::net::IpAddr;
+use std::ops::Range;
+
+use ipnet::IpNet;
+
+use crate::model::{LinkName, NetnsName};
+
+pub use diagnostic::{Diagnostic, Severity};
+pub use read::{LARGEST, read};
+pub use resolve::{Resolved, resolve};
+
+/// A value with its place in the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Its place in the text, in bytes.
+    pub span: Range<usize>,
+}
+
+/// What a file says, everything in the order of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// What the whole is called; the file's name if it does not say.
+    pub name: Option<At<String>>,
+    /// The gateway in the namespace nsgate runs in.
+    pub gateway: Gateway,
+    /// The networks behind it.
+    pub networks: Vec<Network>,
+}
+
+/// The namespace that connects networks with the outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gateway {
+    /// The interface that leads outside; the one of the default route if it does not say.
+    pub uplink: Option<At<LinkName>>,
+}
+
+/// One network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// What it is called.
+    pub name: At<String>,
+    /// How its members are connected.
+    pub kind: Kind,
+    /// Its address ranges.
+    pub subnets: Vec<At<IpNet>>,
+    /// The gateway's own addresses in them; the first of each range for those it does not say.
+    pub gateway_addresses: Vec<At<IpAddr>>,
+    /// How sources are translated towards the outside.
+    pub source_nat: SourceNat,
+    /// The MTU of its wires.
+    pub mtu: Option<At<u32>>,
+    /// Who is in it.
+    pub members: Vec<Member>,
+}
+
+/// How the members of a network are connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Each by a wire of its own to the gateway, which routes between them.
+    #[default]
+    Routed,
+    /// All by one bridge.
+    Bridge,
+}
+
+/// How sources are translated towards the outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SourceNat {
+    /// Not at all: the outside knows the way back.
+    #[default]
+    None,
+    /// To whichever address the uplink has.
+    Masquerade,
+    /// To these addresses, at most one of each family.
+    Fixed(Vec<At<IpAddr>>),
+}
+
+/// A namespace that is part of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The name of its namespace.
+    pub name: At<NetnsName>,
+    /// Its addresses; the next free one of each subnet if it does not say.
+    pub addresses: Vec<At<IpAddr>>,
+    /// Its interface; `eth0` if it does not say.
+    pub interface: Option<At<LinkName>>,
+    /// The gateway's end of its wire.
+    pub gateway_interface: Option<At<LinkName>>,
+}
+
+/// What is wanted, with nothing left open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// What the whole is called: part of every mark.
+    pub instance: String,
+    /// The interface that leads outside, if anything does.
+    pub uplink: Option<LinkName>,
+    /// The networks.
+    pub networks: Vec<WantedNetwork>,
+}
+
+/// A network with nothing left open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedNetwork {
+    /// What it is called.
+    pub name: String,
+    /// The bridge that connects its members; none where each has a wire to the gateway.
+    pub bridge: Option<LinkName>,
+    /// Its address ranges.
+    pub subnets: Vec<IpNet>,
+    /// The gateway's address in each range, with the range's prefix length.
+    pub gateways: Vec<IpNet>,
+    /// How sources are translated towards the outside.
+    pub source_nat: SourceNat,
+    /// The MTU of its wires.
+    pub mtu: u32,
+    /// Who is in it.
+    pub members: Vec<WantedMember>,
+}
+
+/// A member with nothing left open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedMember {
+    /// Its namespace.
+    pub netns: NetnsName,
+    /// Its interface.
+    pub interface: LinkName,
+    /// The gateway's end of its wire.
+    pub gateway_interface: LinkName,
+    /// Its addresses, with the prefix length of their ranges.
+    pub addresses: Vec<IpNet>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! The marks that tell what nsgate made from what it did not.
+//!
+//! A link bears `nsgate:INSTANCE:NETWORK` or `nsgate:INSTANCE:NETWORK:MEMBER` as its alias and a group; a namespace that
+//! was made bears `nsgate:INSTANCE` on its loopback interface; routes and rules bear a protocol number, addresses too;
+//! an nftables table is called `nsgate-INSTANCE`. Only what bears a mark is ever removed.
+
+use std::fmt;
+
+use crate::model::ruleset::{TableFamily, TableId};
+use crate::model::{Link, LinkKind, Namespace};
+
+/// The protocol number of our addresses, routes and rules (RTPROT_*, IFA_PROTO).
+pub const PROTOCOL: u8 = 0xd7;
+/// The group of our links: "ns" in ASCII.
+pub const GROUP: u32 = 0x6e73;
+
+/// What every mark begins with.
+const WORD: &str = "nsgate";
+
+/// Who a link belongs to, as its alias says it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    instance: String,
+    network: Option<String>,
+    member: Option<String>,
+}
+
+impl Mark {
+    /// The mark on the loopback interface of a namespace that was made.
+    pub fn namespace(instance: &str) -> Self {
+        Self { instance: instance.into(), network: None, member: None }
+    }
+
+    /// The mark of a network's bridge.
+    pub fn network(instance: &str, network: &str) -> Self {
+        Self { network: Some(network.into()), ..Self::namespace(instance) }
+    }
+
+    /// The mark of both ends of a member's wire.
+    pub fn member(instance: &str, network: &str, member: &str) -> Self {
+        Self { member: Some(member.into()), ..Self::network(instance, network) }
+    }
+
+    /// What the whole is called.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// The mark that an alias is, if it is one.
+    pub fn read(alias: &str) -> Option<Self> {
+        let mut parts = alias.split(':');
+        if parts.next() != Some(WORD) {
+            return None;
+        }
+        let mut next = || parts.next().filter(|part| !part.is_empty()).map(str::to_owned);
+        let (instance, network, member) = (next()?, next(), next());
+        parts.next().is_none().then_some(Self { instance, network, member })
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{WORD}:{}", self.instance)?;
+        for part in [&self.network, &self.member].into_iter().flatten() {
+            write!(f, ":{part}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The mark of a link that was made.
+pub fn of_link(link: &Link) -> Option<Mark> {
+    Mark::read(link.alias.as_deref()?).filter(|_| link.kind != LinkKind::Loopback)
+}
+
+/// The instance that made a namespace.
+pub fn of_namespace(netns: &Namespace) -> Option<Mark> {
+    let loopback = netns.links.iter().find(|link| link.kind == LinkKind::Loopback)?;
+    Mark::read(loopback.alias.as_deref()?)
+}
+
+/// The nftables table of an instance.
+pub fn table(instance: &str) -> TableId {
+    TableId::new(TableFamily::Inet, format!("{WORD}-{instance}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_read_back() {
+        for mark in [Mark::namespace("lab"), Mark::network("lab", "blue"), Mark::member("lab", "blue", "ns_1")] {
+            assert_eq!(Mark::read(&mark.to_string()), Some(mark));
+        }
+        for foreign in ["", "uplink", "nsgate", "nsgate:", "nsgate:a:b:c:d", "nsgatex:a"] {
+            assert_eq!(Mark::read(foreign), None, "{foreign}");
+        }
+    }
+}

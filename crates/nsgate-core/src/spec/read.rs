@@ -1,0 +1,222 @@
+//! Text to [`Spec`]: types, names and keys; what belongs together is checked in [`super::check`].
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use toml::de::{DeTable, DeValue};
+
+use super::fields::{self, Field, Fields};
+use super::{At, Diagnostic, Gateway, Kind, Member, Network, Severity, SourceNat, Spec, check, names};
+use crate::model::NetnsName;
+
+/// The largest file that is read, in bytes.
+pub const LARGEST: usize = 1 << 20;
+
+/// Reads a specification; the diagnostics are in the order of the text. Without a specification one of them is an error.
+pub fn read(text: &str) -> (Option<Spec>, Vec<Diagnostic>) {
+    if text.len() > LARGEST {
+        let message = format!("the file has {} bytes; {LARGEST} are the most that are read", text.len());
+        return (None, vec![Diagnostic::error(&(0..0), message).hint("split it into several files")]);
+    }
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let mut found: Vec<Diagnostic> = errors.iter().map(|error| syntax(error, text)).collect();
+    if !found.is_empty() {
+        return (None, found);
+    }
+    let spec = spec(document.get_ref(), &mut found);
+    check::check(&spec, &mut found);
+    found.sort_by_key(|diagnostic| diagnostic.span.start);
+    let usable = found.iter().all(|diagnostic| diagnostic.severity == Severity::Warning);
+    (usable.then_some(spec), found)
+}
+
+fn syntax(error: &toml::de::Error, text: &str) -> Diagnostic {
+    let span = error.span().unwrap_or(text.len()..text.len());
+    Diagnostic::error(&span, format!("this is not TOML: {}", error.message())).label("not TOML")
+}
+
+fn spec(document: &DeTable<'_>, found: &mut Vec<Diagnostic>) -> Spec {
+    let mut fields = Fields::new("the file", document);
+    let name = fields.take("name").and_then(|field| instance(&field, found));
+    let gateway = fields.take("gateway").map(|field| gateways(&field, found)).unwrap_or_default();
+    let networks = fields.take("network").map(|field| networks(&field, found)).unwrap_or_default();
+    fields.not_yet(&["publish", "floating", "expect"], found);
+    fields.finish(found);
+    Spec { name, gateway, networks }
+}
+
+fn instance(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<At<String>> {
+    let text = field.text(found)?;
+    if let Err(reason) = names::instance(text.value) {
+        found.push(Diagnostic::error(&text.span, reason).label("not a name for the whole"));
+        return None;
+    }
+    Some(At { value: text.value.into(), span: text.span })
+}
+
+fn gateways(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Gateway {
+    let mut gateway = Gateway::default();
+    let Some(table) = field.table(found) else { return gateway };
+    for field in Fields::new("[gateway]", table).take_all() {
+        let name = field.key.value;
+        if name == "host" {
+            gateway = host_gateway(&field, found);
+        } else {
+            let message = format!("the gateway '{name}': a router in a namespace of its own is not supported yet");
+            let hint = "the one gateway that can be described is [gateway.host], the namespace nsgate runs in";
+            found.push(Diagnostic::error(&field.key.span, message).label("not supported yet").hint(hint));
+        }
+    }
+    gateway
+}
+
+fn host_gateway(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Gateway {
+    let Some(table) = field.table(found) else { return Gateway::default() };
+    let mut fields = Fields::new("[gateway.host]", table);
+    let uplink = fields.take("uplink").and_then(|field| match field.value {
+        DeValue::Table(_) => {
+            let message = "an uplink that is to be built is not supported yet";
+            let hint = "name an interface that exists: uplink = \"eth0\"";
+            found.push(Diagnostic::error(&field.span, message).label("not supported yet").hint(hint));
+            None
+        }
+        _ => field.name(found),
+    });
+    fields.not_yet(&["namespace"], found);
+    fields.finish(found);
+    Gateway { uplink }
+}
+
+fn networks(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Vec<Network> {
+    let Some(table) = field.table(found) else { return Vec::new() };
+    let fields = Fields::new("[network]", table).take_all();
+    fields.iter().filter_map(|field| network(field, found)).collect()
+}
+
+fn network(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<Network> {
+    let name = At { value: field.key.value.to_owned(), span: field.key.span.clone() };
+    if let Err(reason) = names::network(&name.value) {
+        found.push(Diagnostic::error(&name.span, reason).label("not a name for a network"));
+    }
+    let mut fields = Fields::new(format!("[network.{}]", name.value), field.table(found)?);
+    if let Some(field) = fields.take("gateway") {
+        gateway_of_network(&field, found);
+    }
+    let network = Network {
+        kind: fields.take("kind").and_then(|field| kind(&field, found)).unwrap_or_default(),
+        subnets: fields.take("subnets").map(|field| subnets(&field, found)).unwrap_or_default(),
+        gateway_addresses: fields.take("gateway-addresses").map(|field| addresses(&field, found)).unwrap_or_default(),
+        source_nat: fields.take("source-nat").and_then(|field| source_nat(&field, found)).unwrap_or_default(),
+        mtu: fields.take("mtu").and_then(|field| field.number(found)),
+        members: fields.take("member").map(|field| members(&field, &name.value, found)).unwrap_or_default(),
+        name,
+    };
+    fields.not_yet(&["isolated", "routes", "dns"], found);
+    fields.finish(found);
+    Some(network)
+}
+
+fn gateway_of_network(field: &Field<'_>, found: &mut Vec<Diagnostic>) {
+    let Some(text) = field.text(found) else { return };
+    if text.value != "host" {
+        let message = format!("there is no gateway '{}'", text.value);
+        let hint = "write gateway = \"host\", or leave it out: other gateways are not supported yet";
+        found.push(Diagnostic::error(&text.span, message).label("unknown gateway").hint(hint));
+    }
+}
+
+fn kind(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<Kind> {
+    let text = field.text(found)?;
+    match text.value {
+        "routed" => Some(Kind::Routed),
+        "bridge" => Some(Kind::Bridge),
+        other => {
+            let error = Diagnostic::error(&text.span, format!("there is no kind of network called '{other}'"));
+            found.push(error.label("unknown kind").hint("write \"routed\" or \"bridge\""));
+            None
+        }
+    }
+}
+
+fn subnets(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Vec<At<IpNet>> {
+    let texts = field.texts(found);
+    texts
+        .iter()
+        .filter_map(|text| fields::parse(text, "a subnet", "\"10.0.0.0/24\" or \"fd00:7::/64\"", found))
+        .collect()
+}
+
+fn addresses(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Vec<At<IpAddr>> {
+    let texts = field.texts(found);
+    texts.iter().filter_map(|text| address(text, found)).collect()
+}
+
+fn address(text: &At<&str>, found: &mut Vec<Diagnostic>) -> Option<At<IpAddr>> {
+    if text.value.parse::<IpNet>().is_ok() {
+        let plain = text.value.split('/').next().unwrap_or_default();
+        let error = Diagnostic::error(&text.span, "an address is written without a prefix length here");
+        found.push(error.label("prefix length").hint(format!("write \"{plain}\": the subnet says how long it is")));
+        return None;
+    }
+    fields::parse(text, "an address", "\"10.0.0.1\" or \"fd00:7::1\"", found)
+}
+
+fn source_nat(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<SourceNat> {
+    let texts = match field.value {
+        DeValue::Table(_) => {
+            let error = Diagnostic::error(&field.span, "a pool of translated addresses is not supported yet");
+            let hint = "write one address, \"masquerade\" or \"none\"";
+            found.push(error.label("not supported yet").hint(hint));
+            return None;
+        }
+        DeValue::Array(_) => field.texts(found),
+        _ => vec![field.text(found)?],
+    };
+    match texts.as_slice() {
+        [text] if text.value == "none" => Some(SourceNat::None),
+        [text] if text.value == "masquerade" => Some(SourceNat::Masquerade),
+        texts => Some(SourceNat::Fixed(texts.iter().filter_map(|text| translation(text, found)).collect())),
+    }
+}
+
+fn translation(text: &At<&str>, found: &mut Vec<Diagnostic>) -> Option<At<IpAddr>> {
+    let Ok(value) = text.value.parse() else {
+        let error = Diagnostic::error(&text.span, format!("'{}' is no way to translate sources", text.value));
+        let hint = match fields::nearest(text.value, ["masquerade", "none"].into_iter()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => "write an address, \"masquerade\" or \"none\"".into(),
+        };
+        found.push(error.label("unknown translation").hint(hint));
+        return None;
+    };
+    Some(At { value, span: text.span.clone() })
+}
+
+fn members(field: &Field<'_>, network: &str, found: &mut Vec<Diagnostic>) -> Vec<Member> {
+    let Some(table) = field.table(found) else { return Vec::new() };
+    let fields = Fields::new(format!("[network.{network}.member]"), table).take_all();
+    fields.iter().filter_map(|field| member(field, network, found)).collect()
+}
+
+fn member(field: &Field<'_>, network: &str, found: &mut Vec<Diagnostic>) -> Option<Member> {
+    let title = format!("[network.{network}.member.{}]", field.key.value);
+    let name = fields::name::<NetnsName>(&field.key, found).filter(|name| plain(name, found));
+    let mut fields = Fields::new(title, field.table(found)?);
+    let addresses = fields.take("addresses").map(|field| addresses(&field, found)).unwrap_or_default();
+    let interface = fields.take("interface").and_then(|field| field.name(found));
+    let gateway_interface = fields.take("gateway-interface").and_then(|field| field.name(found));
+    fields.not_yet(&["rate", "mac", "namespace"], found);
+    fields.finish(found);
+    Some(Member { name: name?, addresses, interface, gateway_interface })
+}
+
+/// A member is made under `/run/netns`, so its name must be one that can be made there.
+fn plain(name: &At<NetnsName>, found: &mut Vec<Diagnostic>) -> bool {
+    let fits = name.value.is_plain() && names::member(name.value.as_str());
+    if !fits {
+        let message = format!("'{}' cannot be the name of a namespace that is made", name.value);
+        let hint = "take at most 128 bytes, without white space; 'host' is the namespace nsgate runs in";
+        found.push(Diagnostic::error(&name.span, message).label("not a name for a member").hint(hint));
+    }
+    fits
+}

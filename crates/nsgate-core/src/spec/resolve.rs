@@ -1,0 +1,334 @@
+//! A specification held against what is: what was left out is filled in, what is in the way is named.
+//!
+//! What exists already keeps its names and addresses, so that adding a member never moves another one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::ops::Range;
+
+use ipnet::IpNet;
+
+use super::{
+    At, Diagnostic, Kind, Member, Network, SourceNat, Spec, Wanted, WantedMember, WantedNetwork, fields, names,
+};
+use crate::model::{Family, Link, LinkName, Namespace, NetnsName, World};
+use crate::plan::mark::{self, Mark};
+
+/// The MTU of a virtual wire that nothing makes smaller.
+const ETHERNET: u32 = 1500;
+/// The interface of a member that does not say how it is called.
+const MEMBER_INTERFACE: &str = "eth0";
+/// How many addresses of a subnet are tried for a member: more than any subnet has members.
+const TRIED: usize = 1 << 20;
+
+/// What comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// What is wanted; none if something stands in the way.
+    pub wanted: Option<Wanted>,
+    /// What stands in the way, and what is worth knowing.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Fills in what a specification leaves out, and finds what is in its way.
+pub fn resolve(spec: &Spec, instance: &str, world: &World) -> Resolved {
+    let instance = spec.name.as_ref().map_or(instance, |name| name.value.as_str()).to_owned();
+    let mut found = Vec::new();
+    if let Err(reason) = names::instance(&instance) {
+        let error = Diagnostic::error(&(0..0), reason).label("no name of its own");
+        found.push(error.hint("begin the file with name = \"lab\""));
+    }
+    let Some(host) = world.namespace(&NetnsName::host()) else {
+        found.push(Diagnostic::error(&(0..0), "the namespace of the gateway could not be read"));
+        return Resolved { wanted: None, diagnostics: found };
+    };
+    let mut resolver = Resolver { spec, instance, world, host, taken: taken(spec, host), found };
+    let uplink = resolver.uplink();
+    let networks: Vec<_> = spec.networks.iter().filter_map(|network| resolver.network(network, uplink)).collect();
+    let Resolver { instance, mut found, .. } = resolver;
+    found.sort_by_key(|diagnostic| diagnostic.span.start);
+    let usable = found.iter().all(|diagnostic| diagnostic.severity == super::Severity::Warning);
+    let wanted = Wanted { instance, uplink: uplink.map(|link| link.name.clone()), networks };
+    Resolved { wanted: usable.then_some(wanted), diagnostics: found }
+}
+
+struct Resolver<'a> {
+    spec: &'a Spec,
+    instance: String,
+    world: &'a World,
+    host: &'a Namespace,
+    /// The names of interfaces in the gateway's namespace that are spoken for.
+    taken: BTreeSet<LinkName>,
+    found: Vec<Diagnostic>,
+}
+
+/// The names that no generated one may have: those given in the file and those that exist.
+fn taken(spec: &Spec, host: &Namespace) -> BTreeSet<LinkName> {
+    let members = spec.networks.iter().flat_map(|network| &network.members);
+    let given = members.filter_map(|member| member.gateway_interface.as_ref()).map(|at| at.value.clone());
+    given.chain(host.links.iter().map(|link| link.name.clone())).collect()
+}
+
+impl<'a> Resolver<'a> {
+    /// The uplink: the one that is named, or the one of the default route.
+    fn uplink(&mut self) -> Option<&'a Link> {
+        let Some(at) = &self.spec.gateway.uplink else {
+            let default = default_link(self.host);
+            let needed = self.spec.networks.iter().find(|network| network.source_nat != SourceNat::None);
+            if let (None, Some(network)) = (default, needed) {
+                let message = "there is no default route, so nothing says which interface leads outside";
+                let hint = "name it: uplink = \"eth0\" under [gateway.host]";
+                self.found.push(Diagnostic::error(&network.name.span, message).label("needs an uplink").hint(hint));
+            }
+            return default;
+        };
+        let link = self.host.link_named(at.value.as_str());
+        if link.is_none() {
+            let names = self.host.links.iter().map(|link| link.name.as_str()).filter(|name| *name != "lo");
+            let hint = match fields::nearest(at.value.as_str(), names.clone()) {
+                Some(near) => format!("did you mean '{near}'?"),
+                None => format!("the interfaces are: {}", names.collect::<Vec<_>>().join(", ")),
+            };
+            let message = format!("there is no interface '{}' in the namespace of the gateway", at.value);
+            self.found.push(Diagnostic::error(&at.span, message).label("does not exist").hint(hint));
+        }
+        link
+    }
+
+    fn network(&mut self, network: &'a Network, uplink: Option<&Link>) -> Option<WantedNetwork> {
+        self.overlaps(network);
+        let subnets: Vec<IpNet> = network.subnets.iter().map(|at| at.value).collect();
+        let gateways: Vec<IpNet> = subnets.iter().filter_map(|net| gateway_address(network, *net)).collect();
+        for net in &gateways {
+            let given = network.gateway_addresses.iter().find(|at| at.value == net.addr());
+            let span = given.map_or(&network.name.span, |at| &at.span);
+            self.address_in_use(net.addr(), span);
+        }
+        self.source_nat(network);
+        let bridge = match network.kind {
+            Kind::Routed => None,
+            Kind::Bridge => Some(self.bridge(network)?),
+        };
+        let mut free = Free::new(network, &gateways);
+        self.keep(network, &mut free);
+        let members = network.members.iter().filter_map(|member| self.member(network, member, &mut free)).collect();
+        let mtu =
+            network.mtu.as_ref().map_or_else(|| uplink.map_or(ETHERNET, |link| link.mtu.min(ETHERNET)), |at| at.value);
+        Some(WantedNetwork {
+            name: network.name.value.clone(),
+            bridge,
+            subnets,
+            gateways,
+            source_nat: network.source_nat.clone(),
+            mtu,
+            members,
+        })
+    }
+
+    /// A subnet may not be in use on an interface of somebody else's, nor be routed elsewhere.
+    fn overlaps(&mut self, network: &Network) {
+        for At { value: net, span } in &network.subnets {
+            let meets = |other: &IpNet| net.contains(&other.network()) || other.contains(&net.network());
+            let foreign = self.host.links.iter().filter(|link| !self.ours(link));
+            let address = foreign
+                .flat_map(|link| link.addresses.iter().map(move |address| (link, address.net)))
+                .find(|(_, other)| other.prefix_len() < other.max_prefix_len() && meets(&other.trunc()));
+            if let Some((link, other)) = address {
+                let message = format!("{net} overlaps {}, which is in use on {}", other.trunc(), link.name);
+                self.found.push(Diagnostic::error(span, message).label("in use").hint("take another range"));
+                continue;
+            }
+            let elsewhere = self.host.routes.iter().find(|route| {
+                let ours =
+                    route.next_hops.iter().filter_map(|hop| self.host.link(hop.link?)).any(|link| self.ours(link));
+                route.table == crate::model::TABLE_MAIN && !ours && net.contains(&route.destination)
+            });
+            if let Some(route) = elsewhere {
+                let message = format!("{net} overlaps {}, which is routed elsewhere", route.destination);
+                let hint = "take another range, or remove that route";
+                self.found.push(Diagnostic::error(span, message).label("in use").hint(hint));
+            }
+        }
+    }
+
+    fn source_nat(&mut self, network: &Network) {
+        let SourceNat::Fixed(addresses) = &network.source_nat else { return };
+        for at in addresses {
+            if self.host.holder(at.value).is_none() {
+                let message = format!(
+                    "no interface holds {}, so answers come back only if the uplink's network routes it here",
+                    at.value
+                );
+                let length = if at.value.is_ipv4() { 32 } else { 128 };
+                let device = self.spec.gateway.uplink.as_ref().map_or("UPLINK", |at| at.value.as_str());
+                let hint = format!("if it does not: ip addr add {}/{length} dev {device}", at.value);
+                self.found.push(Diagnostic::warning(&at.span, message).label("held by nobody here").hint(hint));
+            }
+        }
+    }
+
+    fn bridge(&mut self, network: &Network) -> Option<LinkName> {
+        let mark = Mark::network(&self.instance, &network.name.value);
+        self.name(&mark, &format!("br-{}", network.name.value), &network.name.span)
+    }
+
+    /// The name of one of our interfaces in the gateway's namespace: the one it has, or a new one.
+    fn name(&mut self, mark: &Mark, stem: &str, span: &Range<usize>) -> Option<LinkName> {
+        let text = mark.to_string();
+        let there = self.host.links.iter().find(|link| link.alias.as_deref() == Some(&text));
+        if let Some(link) = there {
+            return Some(link.name.clone());
+        }
+        let name = names::link(stem, &self.taken);
+        match &name {
+            Some(name) => {
+                self.taken.insert(name.clone());
+            }
+            None => self.found.push(Diagnostic::error(span, "no free name for its interface was found")),
+        }
+        name
+    }
+
+    /// What members hold already stays theirs, before anybody is given something new.
+    fn keep(&self, network: &Network, free: &mut Free) {
+        for member in network.members.iter().filter(|member| member.addresses.is_empty()) {
+            for address in self.held(network, member) {
+                free.used.entry(address).or_insert_with(|| member.name.value.clone());
+            }
+        }
+    }
+
+    /// The addresses that a member's marked interface has in the network.
+    fn held(&self, network: &Network, member: &Member) -> Vec<IpAddr> {
+        let mark = Mark::member(&self.instance, &network.name.value, member.name.value.as_str()).to_string();
+        let netns = self.world.namespace(&member.name.value);
+        let links = netns.into_iter().flat_map(|netns| &netns.links);
+        let ours = links.filter(|link| link.alias.as_deref() == Some(&mark));
+        let inside = |address: &IpAddr| network.subnets.iter().any(|net| net.value.contains(address));
+        ours.flat_map(|link| link.addresses.iter().map(|address| address.net.addr())).filter(inside).collect()
+    }
+
+    fn member(&mut self, network: &'a Network, member: &'a Member, free: &mut Free) -> Option<WantedMember> {
+        let name = &member.name;
+        let mark = Mark::member(&self.instance, &network.name.value, name.value.as_str());
+        let gateway_interface = match &member.gateway_interface {
+            Some(at) => {
+                self.interface_in_use(self.host, at);
+                at.value.clone()
+            }
+            None => self.name(&mark, &format!("{}-{}", network.name.value, name.value), &name.span)?,
+        };
+        let default = At { value: MEMBER_INTERFACE.parse().ok()?, span: name.span.clone() };
+        let interface = member.interface.as_ref().unwrap_or(&default);
+        if let Some(netns) = self.world.namespace(&name.value) {
+            self.interface_in_use(netns, interface);
+        }
+        let addresses = self.addresses(network, member, free);
+        for address in &addresses {
+            let given = member.addresses.iter().find(|at| at.value == address.addr());
+            self.address_in_use(address.addr(), given.map_or(&name.span, |at| &at.span));
+        }
+        Some(WantedMember {
+            netns: name.value.clone(),
+            interface: interface.value.clone(),
+            gateway_interface,
+            addresses,
+        })
+    }
+
+    /// The addresses that a member shall have: those given, else those it holds, else the next free ones.
+    fn addresses(&mut self, network: &Network, member: &Member, free: &mut Free) -> Vec<IpNet> {
+        let held = self.held(network, member);
+        let mut addresses = Vec::new();
+        for net in network.subnets.iter().map(|at| at.value) {
+            let with_length = |address: IpAddr| IpNet::new(address, net.prefix_len()).ok();
+            let given: Vec<_> = member.addresses.iter().map(|at| at.value).filter(|a| net.contains(a)).collect();
+            if !member.addresses.is_empty() {
+                addresses.extend(given.into_iter().filter_map(with_length));
+                continue;
+            }
+            let own = held.iter().copied().find(|a| net.contains(a) && free.used.get(a) == Some(&member.name.value));
+            let Some(address) = own.or_else(|| free.next(net, &member.name.value)) else {
+                let message = format!("{net} has no address left for '{}'", member.name.value);
+                let error = Diagnostic::error(&member.name.span, message).label("no address left");
+                self.found.push(error.hint("take a wider subnet"));
+                continue;
+            };
+            addresses.extend(with_length(address));
+        }
+        addresses
+    }
+
+    fn interface_in_use(&mut self, netns: &Namespace, at: &At<LinkName>) {
+        let foreign = netns.link_named(at.value.as_str()).filter(|link| !self.ours(link));
+        if foreign.is_some() {
+            let message = format!("{} has an interface '{}' that nsgate did not make", netns.name, at.value);
+            let hint = "take another name; what nsgate did not make it does not touch";
+            self.found.push(Diagnostic::error(&at.span, message).label("in use").hint(hint));
+        }
+    }
+
+    fn address_in_use(&mut self, address: IpAddr, span: &Range<usize>) {
+        let foreign = self.host.links.iter().find(|link| link.holds(address) && !self.ours(link));
+        if let Some(link) = foreign {
+            let message = format!("{address} is in use on {} of the gateway's namespace", link.name);
+            self.found.push(Diagnostic::error(span, message).label("in use"));
+        }
+    }
+
+    /// Whether this instance made an interface.
+    fn ours(&self, link: &Link) -> bool {
+        mark::of_link(link).is_some_and(|mark| mark.instance() == self.instance)
+    }
+}
+
+/// The interface of the default route: IPv4's, else IPv6's; of several the one with the smallest metric.
+fn default_link(host: &Namespace) -> Option<&Link> {
+    Family::BOTH.into_iter().find_map(|family| {
+        let default = |route: &&crate::model::Route| {
+            route.table == crate::model::TABLE_MAIN
+                && route.destination.prefix_len() == 0
+                && Family::of(route.destination.addr()) == family
+        };
+        let route = host.routes.iter().filter(default).min_by_key(|route| route.metric)?;
+        route.next_hops.iter().find_map(|hop| host.link(hop.link?))
+    })
+}
+
+/// The gateway's address in a subnet: the one that is given, else the first.
+fn gateway_address(network: &Network, net: IpNet) -> Option<IpNet> {
+    let given = network.gateway_addresses.iter().map(|at| at.value).find(|address| net.contains(address));
+    let address = given.or_else(|| net.hosts().find(|address| *address != net.network()))?;
+    IpNet::new(address, net.prefix_len()).ok()
+}
+
+/// The addresses of a network that are spoken for, and by whom.
+struct Free {
+    used: BTreeMap<IpAddr, NetnsName>,
+    /// Where the search in each subnet goes on.
+    next: BTreeMap<IpNet, usize>,
+}
+
+impl Free {
+    fn new(network: &Network, gateways: &[IpNet]) -> Self {
+        let mut used = BTreeMap::new();
+        for net in gateways {
+            used.insert(net.addr(), NetnsName::host());
+        }
+        for member in &network.members {
+            for at in &member.addresses {
+                used.insert(at.value, member.name.value.clone());
+            }
+        }
+        Self { used, next: BTreeMap::new() }
+    }
+
+    fn next(&mut self, net: IpNet, member: &NetnsName) -> Option<IpAddr> {
+        let from = self.next.entry(net).or_insert(0);
+        let mut hosts = net.hosts().enumerate().skip(*from).take(TRIED);
+        let (at, address) = hosts.find(|(_, a)| *a != net.network() && !self.used.contains_key(a))?;
+        *from = at + 1;
+        self.used.insert(address, member.clone());
+        Some(address)
+    }
+}

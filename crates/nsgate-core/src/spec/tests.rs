@@ -1,0 +1,294 @@
+use std::fmt::Write;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{Namespace, World};
+use crate::plan::simulate;
+
+/// The experiment, as the design writes it down.
+const ARTICLE: &str = r#"
+[gateway.host]
+uplink = "eth2"
+
+[network.blue]
+gateway = "host"
+subnets = ["1.1.1.0/24"]
+gateway-addresses = ["1.1.1.3"]
+source-nat = "10.20.30.182"
+
+[network.blue.member.ns_1]
+addresses = ["1.1.1.2"]
+interface = "veth2"
+gateway-interface = "veth3"
+"#;
+
+/// Everything found, one a line: line, column, message, label and hint.
+fn shown(text: &str, diagnostics: &[Diagnostic]) -> String {
+    let mut lines = String::new();
+    for diagnostic in diagnostics {
+        let before = &text[..diagnostic.span.start];
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap().chars().count() + 1;
+        let word = if diagnostic.severity == Severity::Warning { " (warning)" } else { "" };
+        let hint = diagnostic.hint.as_ref().map(|hint| format!(" -> {hint}")).unwrap_or_default();
+        writeln!(lines, "{line}:{column}{word} {} [{}]{hint}", diagnostic.message, diagnostic.label).unwrap();
+    }
+    lines
+}
+
+#[track_caller]
+fn refused(text: &str, expected: &[&str]) {
+    let (spec, found) = read(text);
+    assert_eq!(spec, None);
+    assert_eq!(shown(text, &found).lines().collect::<Vec<_>>(), expected);
+}
+
+/// A World whose `host` has an uplink with an address and a default route, and what these lines build in it.
+fn world(lines: &str) -> World {
+    let mut world = World::default();
+    world.namespaces.push(Namespace::new(NetnsName::host(), 1));
+    let uplink = "ip link add eth2 type dummy
+        ip addr add 10.20.30.182/24 dev eth2
+        ip link set eth2 up
+        ip route add default via 10.20.30.1 dev eth2";
+    for line in uplink.lines().chain(lines.lines()) {
+        simulate::apply(&mut world, &line.trim().parse().unwrap()).unwrap();
+    }
+    world
+}
+
+fn wanted(text: &str, world: &World) -> Wanted {
+    let (spec, found) = read(text);
+    let spec = spec.unwrap_or_else(|| panic!("{}", shown(text, &found)));
+    let resolved = resolve(&spec, "lab", world);
+    resolved.wanted.unwrap_or_else(|| panic!("{}", shown(text, &resolved.diagnostics)))
+}
+
+#[track_caller]
+fn in_the_way(text: &str, world: &World, expected: &[&str]) {
+    let resolved = resolve(&read(text).0.unwrap(), "lab", world);
+    assert_eq!(shown(text, &resolved.diagnostics).lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn the_article_reads_as_it_is_meant() {
+    let wanted = wanted(ARTICLE, &world(""));
+    assert_eq!(wanted.instance, "lab");
+    assert_eq!(wanted.uplink.unwrap().as_str(), "eth2");
+    let [network] = &wanted.networks[..] else { panic!("one network") };
+    assert_eq!(network.gateways, ["1.1.1.3/24".parse().unwrap()]);
+    assert_eq!(network.mtu, 1500);
+    let [member] = &network.members[..] else { panic!("one member") };
+    assert_eq!(member.addresses, ["1.1.1.2/24".parse().unwrap()]);
+    assert_eq!((member.interface.as_str(), member.gateway_interface.as_str()), ("veth2", "veth3"));
+}
+
+#[test]
+fn what_is_left_out_is_filled_in() {
+    let text = r#"
+name = "shop"
+[network.red]
+subnets = ["10.0.0.0/29", "fd00:7::/64"]
+kind = "bridge"
+source-nat = "masquerade"
+member = { web-2 = {}, web-1 = { addresses = ["10.0.0.2"] }, web-3 = {} }
+"#;
+    let wanted = wanted(text, &world(""));
+    assert_eq!(wanted.instance, "shop");
+    assert_eq!(wanted.uplink.unwrap().as_str(), "eth2", "the interface of the default route");
+    let network = &wanted.networks[0];
+    assert_eq!(network.bridge.as_ref().unwrap().as_str(), "br-red");
+    let members: Vec<String> = network.members.iter().map(|m| format!("{} {:?}", m.netns, m.addresses)).collect();
+    assert_eq!(
+        members,
+        ["web-2 [10.0.0.3/29, fd00:7::2/64]", "web-1 [10.0.0.2/29]", "web-3 [10.0.0.4/29, fd00:7::3/64]"]
+    );
+    assert_eq!(network.members[0].gateway_interface.as_str(), "red-web-2");
+    assert_eq!(network.members[0].interface.as_str(), "eth0");
+}
+
+#[test]
+fn all_errors_come_at_once_each_with_its_place() {
+    let text = r#"[network.blue]
+subnet = ["1.1.1.0/24"]
+subnets = ["1.1.1.7/24", "300.0.0.0/8", 7]
+source-nat = "masqerade"
+mtu = 40
+kind = "ring"
+
+[network.blue.member."a/b"]
+[network.blue.member.ok]
+addresses = ["2.2.2.2", "1.1.1.0", "1.1.1.9/24"]
+interface = "a-name-far-too-long"
+"#;
+    refused(
+        text,
+        &[
+            "2:1 [network.blue] has no key 'subnet' [unknown key] -> did you mean 'subnets'?",
+            "3:12 1.1.1.7/24 is an address, not a subnet [has bits behind its prefix length] -> the subnet is \"1.1.1.0/24\"",
+            "3:26 '300.0.0.0/8' is not a subnet [expected a subnet] -> write it like \"10.0.0.0/24\" or \"fd00:7::/64\"",
+            "3:41 expected a string, found a number [expected a string]",
+            "4:14 'masqerade' is no way to translate sources [unknown translation] -> did you mean \"masquerade\"?",
+            "5:7 an MTU of 40 is too small for IPv4 [at least 68]",
+            "6:8 there is no kind of network called 'ring' [unknown kind] -> write \"routed\" or \"bridge\"",
+            "8:22 'a/b' holds '/', which cannot stand in such a name [not a name that Linux takes]",
+            "10:14 2.2.2.2 is in no subnet of network 'blue' [outside] -> its subnets are 1.1.1.7/24",
+            "10:25 1.1.1.0 is the subnet's own address: no host can have it [reserved]",
+            "10:36 an address is written without a prefix length here [prefix length] -> write \"1.1.1.9\": the subnet says how long it is",
+            "11:13 'a-name-far-too-long' is 19 bytes long; 15 is the longest that Linux takes here [not a name that Linux takes]",
+        ],
+    );
+}
+
+#[test]
+fn what_is_not_built_yet_is_said_never_passed_over() {
+    let text = r#"[gateway.host]
+uplink = { bridge = "br-ex" }
+[gateway.qrouter-7]
+namespace = "qrouter-7"
+[network.red]
+gateway = "qrouter-7"
+subnets = ["10.0.0.0/24"]
+source-nat = { pool = ["203.0.113.5"] }
+member.web-1 = { rate = "100mbit" }
+[[publish]]
+on = "203.0.113.5:80/tcp"
+[[expect]]
+from = "web-1"
+"#;
+    let (spec, found) = read(text);
+    assert_eq!(spec, None);
+    let places: Vec<_> = found.iter().map(|d| &text[d.span.clone()]).collect();
+    assert!(
+        found.iter().all(
+            |d| d.message.contains("not supported yet") || d.hint.as_deref().unwrap().contains("not supported yet")
+        ),
+        "{found:?}"
+    );
+    assert_eq!(places.len(), 7, "{places:?}");
+}
+
+#[test]
+fn what_is_no_toml_is_shown_where_it_stops_being_it() {
+    refused("[network.blue\n", &["1:14 this is not TOML: unclosed table, expected `]` [not TOML]"]);
+    let (spec, found) = read("\u{0}\u{1}binary");
+    assert!(spec.is_none() && !found.is_empty());
+}
+
+#[test]
+fn a_file_too_large_is_not_read() {
+    let text = "# x\n".repeat(LARGEST / 4 + 1);
+    refused(
+        &text,
+        &["1:1 the file has 1048580 bytes; 1048576 are the most that are read [] -> split it into several files"],
+    );
+}
+
+#[test]
+fn names_and_addresses_are_used_once() {
+    let text = r#"[gateway.host]
+uplink = "eth2"
+[network.a]
+subnets = ["10.0.0.0/16", "10.9.0.0/16"]
+member.one = { addresses = ["10.0.0.5"], gateway-interface = "eth2" }
+member.two = { addresses = ["10.0.0.5", "10.0.0.1"] }
+[network.b]
+subnets = ["10.0.7.0/24"]
+member.one = {}
+"#;
+    refused(
+        text,
+        &[
+            "5:62 'eth2' is the name of the uplink [a second time]",
+            "6:29 10.0.0.5 is taken: it belongs to member 'one' [taken]",
+            "6:41 10.0.0.1 is the gateway's own address, as the first of 10.0.0.0/16 [taken] -> give the gateway another one with gateway-addresses, or the member",
+            "8:12 10.0.7.0/24 overlaps 10.0.0.0/16 of network 'a' [overlaps]",
+            "9:8 'one' is in network 'a' already [a second time] -> a member of several networks is not supported yet",
+        ],
+    );
+}
+
+#[test]
+fn what_is_in_the_way_is_named() {
+    let busy = world(
+        "ip link add docker0 type bridge
+         ip addr add 1.1.0.1/16 dev docker0
+         ip link set docker0 up
+         ip link add veth3 type dummy",
+    );
+    in_the_way(
+        &ARTICLE.replace("eth2", "eth3").replace("10.20.30.182", "10.20.30.183"),
+        &busy,
+        &[
+            "3:10 there is no interface 'eth3' in the namespace of the gateway [does not exist] -> did you mean 'veth3'?",
+            "7:12 1.1.1.0/24 overlaps 1.1.0.0/16, which is in use on docker0 [in use] -> take another range",
+            "9:14 (warning) no interface holds 10.20.30.183, so answers come back only if the uplink's network routes it here [held by nobody here] -> if it does not: ip addr add 10.20.30.183/32 dev eth3",
+            "14:21 host has an interface 'veth3' that nsgate did not make [in use] -> take another name; what nsgate did not make it does not touch",
+        ],
+    );
+    let text = ARTICLE
+        .replace("1.1.1.2\"", "10.20.30.182\"")
+        .replace("1.1.1.0/24", "10.20.0.0/16")
+        .replace("1.1.1.3", "10.20.0.1");
+    let resolved = resolve(&read(&text).0.unwrap(), "lab", &world(""));
+    let messages: Vec<_> = resolved.diagnostics.iter().map(|d| d.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "10.20.0.0/16 overlaps 10.20.30.0/24, which is in use on eth2",
+            "10.20.30.182 is in use on eth2 of the gateway's namespace"
+        ]
+    );
+}
+
+#[test]
+fn without_a_default_route_the_uplink_must_be_named() {
+    let mut lonely = world("");
+    simulate::apply(&mut lonely, &"ip route del default".parse().unwrap()).unwrap();
+    let text = "[network.a]\nsubnets = [\"10.0.0.0/24\"]\nsource-nat = \"masquerade\"\n";
+    in_the_way(
+        text,
+        &lonely,
+        &[
+            "1:10 there is no default route, so nothing says which interface leads outside [needs an uplink] -> name it: uplink = \"eth0\" under [gateway.host]",
+        ],
+    );
+    assert_eq!(wanted(&text.replace("masquerade", "none"), &lonely).uplink, None);
+}
+
+#[test]
+fn a_member_keeps_its_address_when_others_come_before_it() {
+    let existing = world(
+        "ip netns add b
+         ip link add a-b type veth peer name eth0 netns b
+         ip link set a-b alias nsgate:lab:a:b
+         ip -n b link set eth0 alias nsgate:lab:a:b
+         ip -n b addr add 10.0.0.2/24 dev eth0",
+    );
+    let text = "[network.a]\nsubnets = [\"10.0.0.0/24\"]\nmember.new = {}\nmember.b = {}\n";
+    let members = &wanted(text, &existing).networks[0].members;
+    let addresses: Vec<_> = members.iter().map(|m| format!("{} {}", m.netns, m.addresses[0])).collect();
+    assert_eq!(addresses, ["new 10.0.0.3/24", "b 10.0.0.2/24"]);
+    assert_eq!(members[1].gateway_interface.as_str(), "a-b");
+}
+
+#[test]
+fn a_subnet_may_run_out_of_addresses() {
+    let members = "member.m0 = {}\nmember.m1 = {}\nmember.m2 = {}\nmember.m3 = {}\n";
+    let text = format!("[network.a]\nsubnets = [\"10.0.0.0/30\"]\n{members}");
+    let resolved = resolve(&read(&text).0.unwrap(), "lab", &world(""));
+    assert_eq!(resolved.diagnostics.len(), 3);
+    assert_eq!(resolved.diagnostics[0].message, "10.0.0.0/30 has no address left for 'm1'");
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "(\\[(network|gateway)[.a-z]{0,6}\\]|[a-z]{1,8} = [ -~]{0,12}|subnets = \\[\"[0-9./:]{0,12}\"\\]|\n){0,12}") {
+        let (spec, found) = read(&text);
+        prop_assert!(spec.is_some() || !found.is_empty());
+        for diagnostic in found {
+            prop_assert!(text.get(diagnostic.span.clone()).is_some(), "{diagnostic:?}");
+        }
+    }
+}
