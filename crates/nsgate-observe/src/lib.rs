@@ -8,7 +8,9 @@ mod numbers;
 mod probe;
 mod sys;
 mod tap;
+mod watch;
 
 pub use filter::Filter;
 pub use probe::{Refusal, Sender};
 pub use tap::Tap;
+pub use watch::Watch;

@@ -38,6 +38,13 @@ pub struct Report {
     pub further: Vec<Verdict>,
 }
 
+impl Report {
+    /// Whether the probe and its answer arrived.
+    pub fn delivered(&self) -> bool {
+        self.verdict.cause == Cause::Delivered
+    }
+}
+
 /// One cause: whether it explains the loss, and how it shows.
 type Check = fn(&Loss<'_>) -> Option<Verdict>;
 

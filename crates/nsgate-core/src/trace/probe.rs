@@ -42,6 +42,11 @@ impl ProbeKind {
         }
     }
 
+    /// Whether it opens a connection.
+    pub fn is_connection(self) -> bool {
+        matches!(self, ProbeKind::Tcp(_))
+    }
+
     /// `icmp`, `tcp` or `udp`.
     pub fn name(self) -> &'static str {
         match self {
