@@ -12,6 +12,7 @@ pub mod rtnetlink;
 pub mod sandbox;
 pub mod server;
 pub mod settle;
+pub mod snapshot;
 pub mod sockets;
 mod sys;
 pub mod sysctl;

@@ -30,6 +30,8 @@ pub struct Limit {
 pub struct Namespace {
     /// What it is called.
     pub name: NetnsName,
+    /// What else it is called: a namespace may have several names.
+    pub aliases: Vec<NetnsName>,
     /// The inode number of the namespace: two names with one inode mean one namespace.
     pub inode: u64,
     /// Its interfaces.
@@ -49,9 +51,9 @@ pub struct Namespace {
 }
 
 impl World {
-    /// The namespace of this name.
+    /// The namespace of this name, which may be one of several that it has.
     pub fn namespace(&self, name: &NetnsName) -> Option<&Namespace> {
-        self.namespaces.iter().find(|n| n.name == *name)
+        self.namespaces.iter().find(|n| n.name == *name || n.aliases.contains(name))
     }
 
     /// The namespace and interface at the other end of a wire, if both are known.
@@ -70,6 +72,7 @@ impl Namespace {
     pub fn new(name: NetnsName, inode: u64) -> Self {
         Self {
             name,
+            aliases: Vec::new(),
             inode,
             links: Vec::new(),
             routes: Vec::new(),

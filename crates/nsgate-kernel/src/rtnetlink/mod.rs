@@ -19,7 +19,7 @@ pub use address::addresses;
 pub use link::{FoundLink, index_of, links};
 pub use lookup::{Decision, lookup};
 pub use neighbour::neighbours;
-pub use netnsid::netnsid;
+pub use netnsid::netnsids;
 pub use route::routes;
 pub use rule::rules;
 pub use write::{Names, is_routing, links_needed, netns_needed, perform, write};

@@ -69,7 +69,7 @@ fn a_wire_is_born_with_its_other_end_in_place() {
         assert_eq!((outer.link.group, outer.link.alias.as_deref()), (28275, Some("nsgate:lab")));
         assert!(outer.link.usable() && inner.link.usable());
         assert_eq!(outer.link.peer, Peer::Hidden(inner.link.index));
-        assert_eq!(outer.netnsid, netnsid(&mut here, &blue).unwrap());
+        assert_eq!(outer.netnsid, netnsids(&mut here, &[&blue]).unwrap()[0]);
         assert_eq!(inner.link.mac, Some("02:00:00:00:00:02".parse().unwrap()));
         run(&mut here, &["ip link del veth3"]);
         assert!(links(&mut there).unwrap().items.iter().all(|found| found.link.name.as_str() == "lo"));
@@ -121,7 +121,7 @@ fn a_link_moves_to_another_namespace() {
         let blue = create(&"blue".parse().unwrap()).unwrap();
         let mut here = socket();
         run(&mut here, &["ip link add a type veth peer name b", "ip link set b netns blue"]);
-        assert_eq!(link(&mut here, "a").netnsid, netnsid(&mut here, &blue).unwrap());
+        assert_eq!(link(&mut here, "a").netnsid, netnsids(&mut here, &[&blue]).unwrap()[0]);
         assert_eq!(link(&mut socket_in(&blue), "b").link.name.as_str(), "b");
         assert_eq!(refused(&mut here, "ip link set a netns green").kind(), Kind::NotFound);
     });

@@ -1,0 +1,106 @@
+//! One namespace, read by a thread that is in it.
+
+use nsgate_core::model::{Limit, LinkIndex, Namespace, NetnsName, Sysctls};
+
+use super::settings;
+use crate::error::{Error, Kind};
+use crate::netlink::{Listing, Protocol, Socket};
+use crate::netns::Netns;
+use crate::{rtnetlink, sockets, sysctl};
+
+/// What one look at a namespace gave.
+pub(super) struct Look {
+    /// The namespace.
+    pub(super) namespace: Namespace,
+    /// The interfaces whose peers are elsewhere, with the number by which the namespace knows that place.
+    pub(super) hidden: Vec<Hidden>,
+    /// What could not be read.
+    pub(super) limits: Vec<Limit>,
+}
+
+/// An interface whose peer is in another namespace.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hidden {
+    /// The interface.
+    pub(super) link: LinkIndex,
+    /// The number of the other namespace.
+    pub(super) netnsid: i32,
+}
+
+/// Reads the namespace that the calling thread is in.
+pub(super) fn look(netns: &Netns) -> Look {
+    let namespace = Namespace::new(netns.name().clone(), netns.inode());
+    let mut look = Look { namespace, hidden: Vec::new(), limits: Vec::new() };
+    look.read_network();
+    look.read_sockets();
+    look.read_settings();
+    look
+}
+
+impl Look {
+    /// Interfaces, addresses, routes, policy rules and neighbours.
+    fn read_network(&mut self) {
+        let mut socket = match Socket::open(Protocol::Route) {
+            Ok(socket) => socket,
+            Err(error) => return self.limit("interfaces, addresses, routes, policy rules and neighbours", &error),
+        };
+        let found = rtnetlink::links(&mut socket);
+        for found in self.whole("interfaces", found) {
+            self.hidden.extend(found.netnsid.map(|netnsid| Hidden { link: found.link.index, netnsid }));
+            self.namespace.links.push(found.link);
+        }
+        let found = rtnetlink::addresses(&mut socket);
+        for (index, address) in self.whole("addresses", found) {
+            if let Some(link) = self.namespace.links.iter_mut().find(|link| link.index == index) {
+                link.addresses.push(address);
+            }
+        }
+        let found = rtnetlink::routes(&mut socket);
+        self.namespace.routes = self.whole("routes", found);
+        let found = rtnetlink::rules(&mut socket);
+        self.namespace.rules = self.whole("policy rules", found);
+        let found = rtnetlink::neighbours(&mut socket);
+        self.namespace.neighbours = self.whole("neighbours", found);
+    }
+
+    fn read_sockets(&mut self) {
+        let found = Socket::open(Protocol::SockDiag).and_then(|mut socket| sockets::listeners(&mut socket));
+        self.namespace.listeners = self.whole("listening sockets", found);
+    }
+
+    fn read_settings(&mut self) {
+        let mut sysctls = Sysctls::default();
+        for name in settings::names() {
+            match sysctl::read_here(&name) {
+                Ok(value) => sysctls.insert(name, value),
+                // What the kernel does not have decides nothing.
+                Err(error) if error.kind() == Kind::NotFound => {}
+                Err(error) => self.limit(name.as_str(), &error),
+            }
+        }
+        self.namespace.sysctls = sysctls;
+    }
+
+    /// The objects of a listing; what is wrong with it becomes a limit.
+    fn whole<T>(&mut self, what: &str, found: Result<Listing<T>, Error>) -> Vec<T> {
+        let listing = match found {
+            Ok(listing) => listing,
+            Err(error) => {
+                self.limit(what, &error);
+                return Vec::new();
+            }
+        };
+        if listing.unread > 0 {
+            self.limit(what, &format!("{} of them cannot be understood", listing.unread));
+        }
+        if !listing.consistent {
+            self.limit(what, &"they kept changing while they were read");
+        }
+        listing.items
+    }
+
+    fn limit(&mut self, what: &str, why: &impl ToString) {
+        let netns: NetnsName = self.namespace.name.clone();
+        self.limits.push(Limit { netns: Some(netns), what: what.into(), why: why.to_string() });
+    }
+}

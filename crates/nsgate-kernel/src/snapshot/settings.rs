@@ -1,0 +1,62 @@
+//! The sysctls of a namespace that decide what becomes of packets. Those of single interfaces come with the interfaces.
+
+use nsgate_core::model::{Family, Setting, Sysctl};
+
+/// By what they decide.
+const NAMES: [&str; 33] = [
+    // Whether anything is passed on; the IPv6 switch stands among those for all interfaces.
+    "net.ipv4.ip_forward",
+    // What new interfaces start with.
+    "net.ipv4.conf.default.forwarding",
+    "net.ipv4.conf.default.rp_filter",
+    "net.ipv6.conf.default.forwarding",
+    "net.ipv6.conf.default.disable_ipv6",
+    "net.ipv6.conf.default.accept_ra",
+    // Whether echo requests are answered.
+    "net.ipv4.icmp_echo_ignore_all",
+    "net.ipv6.icmp.echo_ignore_all",
+    // How often errors are told: an error that is not told looks like silence.
+    "net.ipv4.icmp_ratelimit",
+    "net.ipv4.icmp_ratemask",
+    "net.ipv6.icmp.ratelimit",
+    // Path MTU discovery.
+    "net.ipv4.ip_no_pmtu_disc",
+    "net.ipv4.tcp_mtu_probing",
+    // Addresses that are not here may be bound to.
+    "net.ipv4.ip_nonlocal_bind",
+    "net.ipv6.ip_nonlocal_bind",
+    // Marks of requests go on the answers that the kernel makes itself.
+    "net.ipv4.fwmark_reflect",
+    "net.ipv6.fwmark_reflect",
+    // Whether sockets outside of a VRF get what comes in through one.
+    "net.ipv4.raw_l3mdev_accept",
+    "net.ipv4.tcp_l3mdev_accept",
+    "net.ipv4.udp_l3mdev_accept",
+    // How flows are spread over the ways of a route.
+    "net.ipv4.fib_multipath_hash_policy",
+    "net.ipv6.fib_multipath_hash_policy",
+    // Memory for packets that come in pieces.
+    "net.ipv4.ipfrag_high_thresh",
+    "net.ipv6.ip6frag_high_thresh",
+    // The neighbour tables: machine-wide, and shown in the machine's own namespace only.
+    "net.ipv4.neigh.default.gc_thresh3",
+    "net.ipv6.neigh.default.gc_thresh3",
+    // Connection tracking: room, and what counts as invalid.
+    "net.netfilter.nf_conntrack_max",
+    "net.netfilter.nf_conntrack_count",
+    "net.netfilter.nf_conntrack_checksum",
+    "net.netfilter.nf_conntrack_tcp_be_liberal",
+    // Whether bridged packets go through the IP packet filter.
+    "net.bridge.bridge-nf-call-iptables",
+    "net.bridge.bridge-nf-call-ip6tables",
+    "net.bridge.bridge-nf-call-arptables",
+];
+
+/// All that are read.
+pub(super) fn names() -> impl Iterator<Item = Sysctl> {
+    let of_all = Family::BOTH.into_iter().flat_map(|family| {
+        let names = Setting::ALL.into_iter().filter_map(move |setting| setting.name(family));
+        names.map(move |name| Sysctl::of_all(family, name))
+    });
+    NAMES.into_iter().map(Sysctl::known).chain(of_all)
+}
