@@ -5,6 +5,7 @@
 mod counters;
 mod follow;
 mod journey;
+mod kernel_event;
 mod observation;
 mod probe;
 mod route;
@@ -13,6 +14,7 @@ mod sighting;
 pub use counters::Counters;
 pub use follow::follow;
 pub use journey::{Header, Journey, Leg, Sight};
+pub use kernel_event::{Addressee, DropReason, KernelEvent, KernelEventKind};
 pub use observation::{Ending, KernelRoute, Observation, RouteQuestion, Watched};
 pub use probe::{Identity, Probe, ProbeKind};
 pub use route::{Stop, planned_path, to_watch};
