@@ -9,7 +9,7 @@ use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_bind, mount_bind_
 use rustix::thread::UnshareFlags;
 
 use super::{DIRECTORY, Netns, is_mounted, on_own_thread, path, unopened};
-use crate::{Error, Kind, sys};
+use crate::{Error, Kind, sandbox, sys};
 
 /// A name under `/run/netns`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,21 +68,18 @@ pub fn create(name: &NetnsName) -> Result<Netns, Error> {
         Err(errno) => return Err(failed(errno)),
     }
     let mounted = on_own_thread(name, || {
-        sys::unshare(UnshareFlags::NEWNET)?;
-        mount_bind(c"/proc/thread-self/ns/net", path.as_path())
+        sys::unshare(UnshareFlags::NEWNET).map_err(failed)?;
+        if sandbox::is_inside() {
+            sandbox::restore_defaults()?;
+        }
+        mount_bind(c"/proc/thread-self/ns/net", path.as_path()).map_err(failed)
     });
-    match mounted {
-        Ok(Ok(())) => Netns::open(name),
-        Ok(Err(errno)) => {
-            // The name was made a moment ago by this very function.
-            let _ = fs::remove_file(&path);
-            Err(failed(errno))
-        }
-        Err(error) => {
-            let _ = fs::remove_file(&path);
-            Err(error)
-        }
+    let mounted = mounted.flatten();
+    if mounted.is_err() {
+        // The name was made a moment ago by this very function.
+        let _ = fs::remove_file(&path);
     }
+    mounted.and_then(|()| Netns::open(name))
 }
 
 /// Removes a name, also a stale one. The namespace ends when its last process, socket or other name does.

@@ -5,6 +5,7 @@
 //! Everything in it ends with the process that made it, also when that one is killed.
 
 mod chain;
+mod defaults;
 mod file_systems;
 mod refusal;
 #[cfg(any(test, feature = "testing"))]
@@ -12,12 +13,14 @@ mod testing;
 
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nsgate_core::model::Limit;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use self::chain::{Failure, Side, UserMap};
+pub(crate) use self::defaults::restore as restore_defaults;
 use self::file_systems::Kept;
 #[cfg(any(test, feature = "testing"))]
 pub use self::testing::test;
@@ -46,13 +49,35 @@ pub fn enter() -> Result<Sandbox, Error> {
     // What is still buffered would be written by both processes. A closed output is for the command to notice.
     let _ = std::io::stdout().flush();
     match chain::make(user_map.as_ref(), report.as_fd()).map_err(refusal::explain)? {
-        Side::Inner(kept) => Ok(Sandbox { user, limits: limits(kept) }),
+        Side::Inner(kept) => {
+            let mut limits = limits(kept);
+            limits.extend(begin().err().map(|error| Limit {
+                netns: None,
+                what: "settings as the kernel is built with: those of the machine may show".into(),
+                why: error.to_string(),
+            }));
+            Ok(Sandbox { user, limits })
+        }
         Side::Outer(outer) => {
             drop(report);
             let status = outer.wait();
             Err(refusal::explain(outcome(&told).unwrap_or_else(|| sys::exit_now(status))))
         }
     }
+}
+
+/// Whether this process is in a sandbox.
+static INSIDE: AtomicBool = AtomicBool::new(false);
+
+/// Whether the process is in a sandbox, where namespaces start with the kernel's own settings.
+pub(crate) fn is_inside() -> bool {
+    INSIDE.load(Ordering::Relaxed)
+}
+
+/// What every sandbox begins with, before anything else happens in it.
+fn begin() -> Result<(), Error> {
+    INSIDE.store(true, Ordering::Relaxed);
+    defaults::restore()
 }
 
 /// The map of the user namespace to make; none where the caller can do without.

@@ -15,7 +15,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{getpid, getppid};
 
 use super::chain::{self, Side};
-use super::{outcome, refusal, user_map};
+use super::{begin, outcome, refusal, user_map};
 use crate::sys;
 
 /// Tells the second run of the binary which test it is for.
@@ -42,6 +42,7 @@ pub fn test(body: impl FnOnce()) {
     };
     if std::env::var(VARIABLE).is_ok_and(|inside| inside == name) {
         assert!(!ENTERED.swap(true, Ordering::Relaxed), "one sandbox a test: a second body would share it");
+        begin().unwrap_or_else(|error| panic!("{error}"));
         body();
         let mut output = std::io::stdout();
         writeln!(output, "\n{DONE}").and_then(|()| output.flush()).expect("the outer run reads this");
