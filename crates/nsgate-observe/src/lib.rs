@@ -1,7 +1,8 @@
 //! Seeing packets: taps on every interface, and the probes to be seen.
 //!
 //! In this order, so that nothing is missed: [`Sender::open`] makes the probe ready, [`Filter::of`] says which frames
-//! can be its own, [`Tap::open`] watches a namespace, [`Sender::send`] lets it go.
+//! can be its own, [`Tap::open`] watches a namespace, [`Sender::send`] lets it go. [`Watch`] does all that for many
+//! namespaces, and gives the whole [`Observation`](nsgate_core::trace::Observation).
 
 mod filter;
 mod numbers;

@@ -29,13 +29,19 @@ impl Filter {
     pub fn of(kind: ProbeKind, identity: &Identity) -> Self {
         let program = Writer::new().write(&Interest::of(kind, identity));
         // A program that cannot be put together keeps everything rather than too little.
-        let program = program.unwrap_or_else(|| vec![keep_all()]);
+        let program = program.unwrap_or_else(|| vec![keep(KEPT)]);
         Self { program }
+    }
+
+    /// The filter that keeps nothing.
+    pub(crate) fn of_nothing() -> Self {
+        Self { program: vec![keep(0)] }
     }
 }
 
-fn keep_all() -> Instruction {
-    Instruction { code: assembler::code::RETURN, when_true: 0, when_false: 0, operand: KEPT }
+/// A program that keeps so much of every frame.
+fn keep(bytes: u32) -> Instruction {
+    Instruction { code: assembler::code::RETURN, when_true: 0, when_false: 0, operand: bytes }
 }
 
 /// What a probe is known by.

@@ -1,0 +1,115 @@
+//! What is read in a namespace after the probe has ended: counters, and what it remembers of the probe.
+
+use std::collections::BTreeSet;
+
+use nsgate_core::model::conntrack::Entry;
+use nsgate_core::model::lookup::Query;
+use nsgate_core::model::{Limit, Neighbour, NetnsName};
+use nsgate_core::trace::{Counters, Identity, Journey, KernelRoute, Leg, Probe, RouteQuestion, Sighting, Way};
+use nsgate_kernel::netlink::{Protocol, Socket};
+use nsgate_kernel::{Error, conntrack, counters, rtnetlink};
+use nsgate_packet::{Flow, Ip};
+
+use super::limit;
+
+/// What is to be read, and where.
+pub(super) struct Questions {
+    /// The flows of the probe and its answer, as they were seen anywhere.
+    flows: BTreeSet<Flow>,
+    /// The namespaces that the probe was seen in, or starts in.
+    touched: BTreeSet<NetnsName>,
+    /// What the routing tables are asked.
+    routes: Vec<RouteQuestion>,
+}
+
+/// What was read.
+#[derive(Default)]
+pub(super) struct Afterwards {
+    pub(super) counters: Counters,
+    pub(super) tracked: Vec<Entry>,
+    pub(super) neighbours: Vec<Neighbour>,
+    pub(super) routes: Vec<KernelRoute>,
+    pub(super) limits: Vec<Limit>,
+}
+
+impl Questions {
+    /// What a journey gives reason to ask.
+    pub(super) fn of(probe: &Probe, identity: Option<&Identity>, journey: &Journey, sightings: &[Sighting]) -> Self {
+        let ours: BTreeSet<_> = [Leg::Request, Leg::Answer]
+            .into_iter()
+            .flat_map(|leg| journey.of(leg))
+            .map(|sight| (sight.time, &sight.netns, sight.link))
+            .collect();
+        let flows = sightings
+            .iter()
+            .filter(|sighting| ours.contains(&(sighting.time, &sighting.netns, sighting.link)))
+            .filter_map(|sighting| sighting.packet().as_ip().map(|ip: Ip<'_>| ip.flow()))
+            .collect();
+        let touched = journey.sights.iter().map(|sight| sight.netns.clone()).chain([probe.from.clone()]).collect();
+        Self { flows, touched, routes: route_questions(probe, identity, journey) }
+    }
+
+    /// Reads in the namespace of the calling thread.
+    pub(super) fn ask_here(&self, netns: &NetnsName) -> Afterwards {
+        let mut found = Afterwards::default();
+        let note = |limits: &mut Vec<Limit>, what, error: &Error| limits.push(limit(netns, what, error));
+        match counters::read_here() {
+            Ok(counters) => found.counters = counters,
+            Err(error) => note(&mut found.limits, "counters", &error),
+        }
+        if !self.touched.contains(netns) {
+            return found;
+        }
+        match self.tracked() {
+            Ok(tracked) => found.tracked = tracked,
+            Err(error) => note(&mut found.limits, "connection tracking", &error),
+        }
+        if let Err(error) = self.ask_routing(netns, &mut found) {
+            note(&mut found.limits, "neighbours and routes", &error);
+        }
+        found
+    }
+
+    fn tracked(&self) -> Result<Vec<Entry>, Error> {
+        let entries = conntrack::entries(&mut Socket::open(Protocol::Netfilter)?)?;
+        let is_ours = |entry: &Entry| {
+            [entry.original, entry.reply]
+                .iter()
+                .any(|flow| self.flows.contains(flow) || self.flows.contains(&flow.reversed()))
+        };
+        Ok(entries.items.into_iter().filter(is_ours).collect())
+    }
+
+    fn ask_routing(&self, netns: &NetnsName, found: &mut Afterwards) -> Result<(), Error> {
+        let mut socket = Socket::open(Protocol::Route)?;
+        found.neighbours = rtnetlink::neighbours(&mut socket)?.items;
+        for question in self.routes.iter().filter(|question| question.netns == *netns) {
+            let answer = match rtnetlink::lookup(&mut socket, &question.query)? {
+                Ok(decision) => Ok(decision.link),
+                Err(errno) => Err(errno.raw_os_error()),
+            };
+            found.routes.push(KernelRoute { question: question.clone(), answer });
+        }
+        Ok(())
+    }
+}
+
+/// The question at the start, and one for each interface by which the probe or its answer came in.
+fn route_questions(probe: &Probe, identity: Option<&Identity>, journey: &Journey) -> Vec<RouteQuestion> {
+    let source = identity.map(|identity| identity.source.ip()).filter(|address| !address.is_unspecified());
+    let start = RouteQuestion {
+        netns: probe.from.clone(),
+        query: Query::from_here(source.or(probe.source), probe.destination),
+    };
+    let mut questions = vec![start];
+    for leg in [Leg::Request, Leg::Answer] {
+        for sight in journey.of(leg).filter(|sight| sight.way == Way::In) {
+            let query = Query::passing(sight.header.source, sight.header.destination, sight.link);
+            let question = RouteQuestion { netns: sight.netns.clone(), query };
+            if !questions.contains(&question) {
+                questions.push(question);
+            }
+        }
+    }
+    questions
+}

@@ -1,0 +1,241 @@
+//! One probe, watched: everything is in place before it leaves, and everything is read again when it has ended.
+//!
+//! The order is that of the methods: [`Watch::set`], [`Watch::send`], [`Watch::collect`], [`Watch::finish`]. What cannot
+//! be watched is a limit of the observation, not a failure; only the namespace that the probe starts in must be.
+
+mod afterwards;
+
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use nsgate_core::model::{Limit, NetnsName};
+use nsgate_core::trace::{Counters, Ending, Identity, Observation, Probe, Sighting, Watched, follow};
+use nsgate_kernel::netns::{Netns, visit};
+use nsgate_kernel::{Error, counters};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use self::afterwards::{Afterwards, Questions};
+use crate::{Filter, Refusal, Sender, Tap};
+
+/// One probe and the taps that watch for it.
+#[derive(Debug)]
+pub struct Watch {
+    probe: Probe,
+    sender: Option<Sender>,
+    /// How it ended; none while it has not.
+    ending: Option<Ending>,
+    sent: Option<Instant>,
+    waited: Duration,
+    posts: Vec<Post>,
+    sightings: Vec<Sighting>,
+    limits: Vec<Limit>,
+}
+
+/// A namespace that is watched.
+#[derive(Debug)]
+struct Post {
+    netns: Netns,
+    tap: Tap,
+    /// The counters before it was sent, where they could be read.
+    before: Option<Counters>,
+    /// Frames that were seen, but not kept.
+    left_out: u64,
+}
+
+/// How many frames are kept in all: far more than one probe can cause.
+const MOST_SIGHTINGS: usize = 1 << 16;
+
+impl Watch {
+    /// Makes a probe ready and sets a tap in each of these namespaces, and in the one that it starts in.
+    pub fn set(probe: &Probe, namespaces: &[NetnsName]) -> Result<Self, Error> {
+        let from = Netns::open(&probe.from)?;
+        let (cookie, sequence) = random()?;
+        let (sender, ending) = match from.run(|| Sender::open(probe, cookie, sequence))? {
+            Ok(sender) => (Some(sender), None),
+            Err(refusal) if refusal.is_for_want_of_power() => return Err(refusal.into_error(probe)),
+            Err(refusal) => (None, Some(refusal.into())),
+        };
+        let mut watch = Self {
+            probe: probe.clone(),
+            sender,
+            ending,
+            sent: None,
+            waited: Duration::ZERO,
+            posts: Vec::new(),
+            sightings: Vec::new(),
+            limits: Vec::new(),
+        };
+        // Where there is no sender there will be no journey: any identity will do.
+        let filter = watch.identity().map(|identity| Filter::of(probe.kind, identity));
+        watch.set_taps(from, namespaces, &filter.unwrap_or_else(Filter::of_nothing))?;
+        Ok(watch)
+    }
+
+    /// By what the probe is known; none if it could not be made ready.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.sender.as_ref().map(Sender::identity)
+    }
+
+    /// Sends the probe.
+    pub fn send(&mut self) {
+        self.sent.get_or_insert_with(Instant::now);
+        if let Some(sender) = &mut self.sender
+            && let Err(refusal) = sender.send()
+        {
+            self.ending = Some(refusal.into());
+        }
+    }
+
+    /// Waits until the probe has ended, at the most so long; what was seen meanwhile is kept.
+    pub fn collect(&mut self, wait: Duration) {
+        let deadline = Instant::now() + wait;
+        loop {
+            self.take_sightings();
+            if self.ending.is_none() {
+                self.ending = self.sender.as_mut().and_then(Sender::ending);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.ending.is_some() || left.is_zero() {
+                break;
+            }
+            self.sleep(left);
+        }
+        // What the last sightings before the end have caused.
+        self.take_sightings();
+        self.waited = self.sent.map_or(Duration::ZERO, |sent| sent.elapsed());
+    }
+
+    /// What has been seen so far.
+    pub fn sightings(&self) -> &[Sighting] {
+        &self.sightings
+    }
+
+    /// Reads what is to be read afterwards, and puts it all together. The probe's socket is closed.
+    pub fn finish(mut self) -> Result<Observation, Error> {
+        let identity = self.identity().copied();
+        let sent = identity.filter(|_| self.sent.is_some());
+        let journey = sent.map_or_else(Default::default, |i| follow(&i, self.probe.kind, &self.sightings));
+        let questions = Questions::of(&self.probe, sent.as_ref(), &journey, &self.sightings);
+        let found = self.read_again(&questions)?;
+        let mut observation = Observation {
+            probe: self.probe,
+            identity,
+            ending: self.ending.unwrap_or(Ending::Silence),
+            journey,
+            watched: Vec::new(),
+            tracked: Vec::new(),
+            neighbours: Vec::new(),
+            routes: Vec::new(),
+            waited: u64::try_from(self.waited.as_millis()).unwrap_or(u64::MAX),
+            limits: self.limits,
+        };
+        for (post, found) in self.posts.iter_mut().zip(found) {
+            let netns = post.netns.name().clone();
+            let lost = post.tap.lost()? + post.left_out;
+            let counters = post.before.as_ref().map(|before| found.counters.since(before)).unwrap_or_default();
+            observation.tracked.extend(found.tracked.into_iter().map(|entry| (netns.clone(), entry)));
+            observation.neighbours.extend(found.neighbours.into_iter().map(|neighbour| (netns.clone(), neighbour)));
+            observation.routes.extend(found.routes);
+            observation.limits.extend(found.limits);
+            observation.watched.push(Watched { netns, lost, counters });
+        }
+        Ok(observation)
+    }
+
+    fn set_taps(&mut self, from: Netns, namespaces: &[NetnsName], filter: &Filter) -> Result<(), Error> {
+        let mut chosen = vec![from];
+        for name in namespaces.iter().filter(|name| **name != self.probe.from) {
+            match Netns::open(name) {
+                // One namespace may have several names.
+                Ok(netns) if chosen.iter().any(|other| other.inode() == netns.inode()) => {}
+                Ok(netns) => chosen.push(netns),
+                Err(error) => self.limits.push(unwatched(name, &error)),
+            }
+        }
+        let look = |netns: &Netns| Ok((Tap::open(netns.name(), filter)?, counters::read_here()));
+        let set = visit(&chosen, look)?;
+        for (netns, done) in chosen.into_iter().zip(set) {
+            let (tap, before) = match done.and_then(|done: Result<_, Error>| done) {
+                Ok(done) => done,
+                Err(error) if *netns.name() == self.probe.from => return Err(error),
+                Err(error) => {
+                    self.limits.push(unwatched(netns.name(), &error));
+                    continue;
+                }
+            };
+            if let Err(error) = &before {
+                self.limits.push(limit(netns.name(), "counters", error));
+            }
+            self.posts.push(Post { netns, tap, before: before.ok(), left_out: 0 });
+        }
+        Ok(())
+    }
+
+    fn take_sightings(&mut self) {
+        for post in &mut self.posts {
+            while let Some(sighting) = post.tap.sighting() {
+                if self.sightings.len() < MOST_SIGHTINGS {
+                    self.sightings.push(sighting);
+                } else {
+                    post.left_out += 1;
+                }
+            }
+        }
+    }
+
+    /// Sleeps until something was seen or came back.
+    fn sleep(&self, left: Duration) {
+        // A connection that stands makes its socket writable; the sender of anything else is writable all the time.
+        let writable = if self.probe.kind.is_connection() { PollFlags::OUT } else { PollFlags::empty() };
+        let events = PollFlags::IN | writable;
+        let sender = self.sender.iter().map(|sender| PollFd::from_borrowed_fd(sender.as_fd(), events));
+        let taps = self.posts.iter().map(|post| PollFd::from_borrowed_fd(post.tap.as_fd(), PollFlags::IN));
+        let mut files: Vec<PollFd<'_>> = sender.chain(taps).collect();
+        let left = Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
+        // An interruption is as good as an event: the caller looks again.
+        let _ = poll(&mut files, Some(&left));
+    }
+
+    /// What is read in each namespace afterwards.
+    fn read_again(&self, questions: &Questions) -> Result<Vec<Afterwards>, Error> {
+        let namespaces: Vec<&Netns> = self.posts.iter().map(|post| &post.netns).collect();
+        let read = visit(namespaces, |netns| questions.ask_here(netns.name()))?;
+        let missed = |netns: &NetnsName, error: &Error| {
+            let limits = vec![limit(netns, "what it remembers of the probe", error)];
+            Afterwards { limits, ..Afterwards::default() }
+        };
+        let each = read.into_iter().zip(&self.posts);
+        Ok(each.map(|(found, post)| found.unwrap_or_else(|error| missed(post.netns.name(), &error))).collect())
+    }
+}
+
+impl Refusal {
+    /// Whether nothing about the network is wrong, but we may not look.
+    fn is_for_want_of_power(&self) -> bool {
+        matches!(self.operation, "socket" | "setsockopt") && matches!(self.errno, Errno::PERM | Errno::ACCESS)
+    }
+
+    fn into_error(self, probe: &Probe) -> Error {
+        Error::new("make ready", format!("a probe in {} ({})", probe.from, self.operation), self.errno)
+    }
+}
+
+/// A cookie and a sequence number that no other probe has.
+fn random() -> Result<([u8; 8], u32), Error> {
+    let mut bytes = [0; 12];
+    // So few bytes come whole or not at all.
+    getrandom(&mut bytes[..], GetRandomFlags::empty()).map_err(|errno| Error::new("read", "random numbers", errno))?;
+    let [a, b, c, d, cookie @ ..] = bytes;
+    // A sequence number of 0 would have the kernel choose another.
+    Ok((cookie, u32::from_ne_bytes([a, b, c, d]).max(1)))
+}
+
+fn unwatched(netns: &NetnsName, error: &Error) -> Limit {
+    limit(netns, "frames, and so whether the probe came by", error)
+}
+
+fn limit(netns: &NetnsName, what: &str, error: &Error) -> Limit {
+    Limit { netns: Some(netns.clone()), what: what.into(), why: error.to_string() }
+}

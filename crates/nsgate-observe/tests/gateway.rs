@@ -1,0 +1,166 @@
+//! One probe followed from a namespace through a gateway into another, on the real kernel.
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+use std::time::{Duration, Instant};
+
+use nsgate_core::model::NetnsName;
+use nsgate_core::trace::{Ending, Leg, Observation, Probe, ProbeKind, Way};
+use nsgate_kernel::{apply, sandbox};
+use nsgate_observe::Watch;
+
+/// ns_1, behind the gateway `host`, and what is beyond it.
+const NETWORK: [&str; 22] = [
+    "ip netns add ns_1",
+    "ip netns add world",
+    "ip link add veth3 type veth peer name veth2 netns ns_1",
+    "ip link add eth2 type veth peer name w0 netns world",
+    "ip addr add 1.1.1.3/24 dev veth3",
+    "ip -n ns_1 addr add 1.1.1.2/24 dev veth2",
+    "ip addr add 10.20.30.182/24 dev eth2",
+    "ip -n world addr add 10.20.30.1/24 dev w0",
+    "ip -n world addr add 114.114.114.114/32 dev w0",
+    "ip addr add fd01::3/64 dev veth3 nodad",
+    "ip -n ns_1 addr add fd01::2/64 dev veth2 nodad",
+    "ip addr add fd30::182/64 dev eth2 nodad",
+    "ip -n world addr add fd30::1/64 dev w0 nodad",
+    "ip link set veth3 up",
+    "ip link set eth2 up",
+    "ip -n ns_1 link set veth2 up",
+    "ip -n world link set w0 up",
+    "ip -n ns_1 route add default via 1.1.1.3",
+    "ip -n ns_1 route add default via fd01::3",
+    "ip -n world route add 1.1.1.0/24 via 10.20.30.182",
+    "ip -n world route add fd01::/64 via fd30::182",
+    "ip route add 114.114.114.114/32 via 10.20.30.1",
+];
+
+fn perform(lines: &[&str]) {
+    for line in lines {
+        apply::perform(&line.parse().unwrap()).unwrap();
+    }
+}
+
+fn trace(destination: &str, kind: ProbeKind, wait: Duration) -> Observation {
+    let names = ["host", "ns_1", "world"].map(|name| name.parse::<NetnsName>().unwrap());
+    let probe = Probe {
+        from: names[1].clone(),
+        destination: destination.parse().unwrap(),
+        kind,
+        size: 56,
+        source: None,
+        dont_fragment: false,
+    };
+    let mut watch = Watch::set(&probe, &names).unwrap();
+    watch.send();
+    watch.collect(wait);
+    let observation = watch.finish().unwrap();
+    assert_eq!(observation.limits, []);
+    assert_eq!(observation.watched.iter().map(|w| w.lost).collect::<Vec<_>>(), [0; 3]);
+    observation
+}
+
+/// A fresh link passes nothing until the kernel has noticed its carrier: probes until one is answered.
+fn settle(destination: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while trace(destination, ProbeKind::Icmp, Duration::from_millis(200)).ending != Ending::Answered {
+        assert!(Instant::now() < deadline, "the links do not settle");
+    }
+}
+
+/// Where a leg was seen, in order: `ns_1 Out`.
+fn seen(observation: &Observation, leg: Leg) -> Vec<String> {
+    observation.journey.of(leg).map(|sight| format!("{} {:?}", sight.netns, sight.way)).collect()
+}
+
+const LONG: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_probe_is_seen_at_every_interface_in_order() {
+    sandbox::test(|| {
+        perform(&NETWORK);
+        perform(&["sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv6.conf.all.forwarding=1"]);
+        for destination in ["114.114.114.114", "fd30::1"] {
+            settle(destination);
+            for kind in [ProbeKind::Icmp, ProbeKind::Tcp(9), ProbeKind::Udp(9)] {
+                let observation = trace(destination, kind, LONG);
+                let there = ["ns_1 Out", "host In", "host Out", "world In"];
+                assert_eq!(seen(&observation, Leg::Request), there, "{kind} {destination}");
+                let back = ["world Out", "host In", "host Out", "ns_1 In"];
+                let leg = if kind == ProbeKind::Udp(9) { Leg::Error } else { Leg::Answer };
+                assert_eq!(seen(&observation, leg), back, "{kind} {destination}");
+                match (kind, &observation.ending) {
+                    (ProbeKind::Icmp, Ending::Answered) | (ProbeKind::Tcp(_), Ending::Reset) => {}
+                    (ProbeKind::Udp(_), Ending::IcmpError { from, .. }) => assert_eq!(from.to_string(), destination),
+                    (_, ending) => panic!("{kind}: {ending:?}"),
+                }
+                let passing = observation.routes.iter().filter(|r| r.question.netns.is_host()).collect::<Vec<_>>();
+                assert!(!passing.is_empty() && passing.iter().all(|r| r.answer.is_ok()), "{passing:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_probe_that_is_not_forwarded_ends_where_it_was_lost() {
+    sandbox::test(|| {
+        perform(&NETWORK);
+        settle("1.1.1.3");
+        settle("fd01::3");
+        for (destination, counter) in [("114.114.114.114", "Ip.InAddrErrors"), ("fd30::1", "Ip6.InAddrErrors")] {
+            let observation = trace(destination, ProbeKind::Icmp, Duration::from_millis(300));
+            assert_eq!(observation.ending, Ending::Silence);
+            assert_eq!(seen(&observation, Leg::Request), ["ns_1 Out", "host In"]);
+            assert_eq!(observation.moved(&NetnsName::host(), counter), 1, "{counter}");
+            assert!((300..2000).contains(&observation.waited), "{}", observation.waited);
+        }
+        let passing = |o: &Observation| o.routes.iter().find(|r| r.question.netns.is_host()).unwrap().answer;
+        let observation = trace("114.114.114.114", ProbeKind::Udp(9), Duration::from_millis(100));
+        assert_eq!(passing(&observation), Err(rustix::io::Errno::HOSTUNREACH.raw_os_error()));
+        // In a namespace that has no route at all nothing leaves.
+        perform(&["ip -n ns_1 route del default via 1.1.1.3"]);
+        let observation = trace("114.114.114.114", ProbeKind::Tcp(9), LONG);
+        assert!(matches!(observation.ending, Ending::Refused { operation: "connect", errno: 101, .. }));
+        assert_eq!(seen(&observation, Leg::Request), <[&str; 0]>::default());
+    });
+}
+
+#[test]
+fn a_next_hop_that_nobody_holds_is_asked_for() {
+    sandbox::test(|| {
+        perform(&NETWORK);
+        // The error goes from the namespace to itself.
+        perform(&["ip -n ns_1 link set lo up"]);
+        settle("1.1.1.3");
+        let observation = trace("1.1.1.77", ProbeKind::Icmp, LONG);
+        let Ending::IcmpError { from, icmp_type: 3, code: 1, .. } = observation.ending else {
+            panic!("{:?}", observation.ending)
+        };
+        assert_eq!(from.to_string(), "1.1.1.2");
+        let asked = observation.journey.of(Leg::Question).filter(|s| s.header.destination.to_string() == "1.1.1.77");
+        assert!(asked.filter(|s| s.netns.is_host() && s.way == Way::In).count() >= 3);
+        assert!(observation.neighbours.iter().any(|(_, n)| n.address.to_string() == "1.1.1.77" && n.mac.is_none()));
+    });
+}
+
+#[test]
+fn a_namespace_that_is_not_there_is_a_limit_unless_the_probe_starts_in_it() {
+    sandbox::test(|| {
+        let missing: NetnsName = "missing".parse().unwrap();
+        let probe = |from: NetnsName| Probe {
+            from,
+            destination: "127.0.0.1".parse().unwrap(),
+            kind: ProbeKind::Icmp,
+            size: 8,
+            source: None,
+            dont_fragment: false,
+        };
+        let mut watch = Watch::set(&probe(NetnsName::host()), std::slice::from_ref(&missing)).unwrap();
+        watch.send();
+        watch.collect(LONG);
+        let observation = watch.finish().unwrap();
+        assert_eq!(observation.ending, Ending::Answered);
+        assert_eq!(observation.limits.iter().map(|l| l.netns.clone()).collect::<Vec<_>>(), [Some(missing.clone())]);
+        let error = Watch::set(&probe(missing), &[]).unwrap_err();
+        assert_eq!(error.kind(), nsgate_kernel::Kind::NotFound);
+    });
+}
