@@ -2,6 +2,8 @@
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::commands;
+
 /// Build, prove, trace and explain Linux network namespaces behind NAT gateways.
 #[derive(Debug, Parser)]
 #[command(
@@ -37,4 +39,7 @@ pub(crate) enum Color {
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {}
+pub(crate) enum Command {
+    /// Follow one probe packet, and say where it is lost, why, and what mends it
+    Trace(commands::trace::TraceArgs),
+}

@@ -1,10 +1,14 @@
 //! One file a verb.
 
+pub(crate) mod trace;
+
 use crate::args::Command;
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 
 /// Runs the verb that was asked for.
-pub(crate) fn run(command: Command, _output: &mut Output) -> Result<Outcome, Failure> {
-    match command {}
+pub(crate) fn run(command: Command, output: &mut Output) -> Result<Outcome, Failure> {
+    match command {
+        Command::Trace(args) => trace::run(&args, output),
+    }
 }
