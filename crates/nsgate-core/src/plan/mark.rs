@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::model::ruleset::{TableFamily, TableId};
+use crate::model::ruleset::{Table, TableFamily, TableId};
 use crate::model::{Link, LinkKind, Namespace};
 
 /// The protocol number of our addresses, routes and rules (RTPROT_*, IFA_PROTO).
@@ -82,6 +82,12 @@ pub fn of_namespace(netns: &Namespace) -> Option<Mark> {
 /// The nftables table of an instance.
 pub fn table(instance: &str) -> TableId {
     TableId::new(TableFamily::Inet, format!("{WORD}-{instance}"))
+}
+
+/// The instance that an nftables table belongs to.
+pub fn instance_of_table(table: &Table) -> Option<&str> {
+    let name = (table.family == TableFamily::Inet).then_some(&table.name)?;
+    name.strip_prefix(WORD)?.strip_prefix('-')
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@
 //! ([`std::fmt::Display`]), reads such a line back ([`std::str::FromStr`]) and knows its inverse. Building, undoing,
 //! repairing and mending are all lists of steps.
 
+mod compile;
 mod link;
 pub mod mark;
 mod parse;
+mod remove;
 #[cfg(test)]
 mod round_trip;
 mod show;
@@ -14,8 +16,10 @@ pub mod simulate;
 mod step;
 mod words;
 
+pub use compile::{CompileError, Compiled, compile};
 pub use link::{LinkSetting, MacvlanMode, NewKind, NewLink, PortState, VethPeer, Vxlan};
 pub use parse::ParseError;
+pub use remove::{instances, remove};
 pub use step::{Action, Change, Hop, NewAddress, NewNeighbour, NewRoute, Step};
 
 /// An ordered list of steps.

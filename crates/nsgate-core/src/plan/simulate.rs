@@ -159,6 +159,14 @@ fn sysctl(netns: &mut Namespace, name: &Sysctl, value: &str) -> Result<(), Refus
     Ok(())
 }
 
+/// The value of a setting, as far as the World knows it.
+pub(super) fn value(netns: &Namespace, name: &Sysctl) -> Option<String> {
+    if let Some((family, link, setting)) = link_sysctl(netns, name) {
+        return netns.link(link)?.setting(family, setting).map(|value| value.to_string());
+    }
+    netns.sysctls.get(name.as_str()).map(str::to_owned)
+}
+
 /// The interface, family and setting that a name of the form `net.ipv4.conf.NAME.setting` means.
 fn link_sysctl(netns: &Namespace, name: &Sysctl) -> Option<(Family, LinkIndex, Setting)> {
     for family in Family::BOTH {

@@ -6,8 +6,6 @@
 
 mod attribute;
 mod batch;
-#[cfg(test)]
-pub(crate) mod hostile;
 mod listing;
 mod socket;
 

@@ -9,6 +9,7 @@ use crate::model::{
     Address, AddressFlags, Family, LinkIndex, Namespace, NextHop, Route, RouteKind, Rule, RuleAction, Scope,
     TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
 };
+use crate::plan::mark;
 use crate::plan::step::{Change, Hop, NewAddress, NewRoute};
 
 /// The protocol of the routes that the kernel makes by itself (RTPROT_KERNEL).
@@ -64,7 +65,7 @@ pub(super) fn address(netns: &mut Namespace, change: Change, new: &NewAddress) -
         (Change::Add | Change::Replace, None) => {}
     }
     let flags = AddressFlags { no_dad: new.no_dad, permanent: true, ..AddressFlags::default() };
-    let address = Address { net: new.net, peer: new.peer, broadcast: new.broadcast, flags, protocol: 0 };
+    let address = Address { net: new.net, peer: new.peer, broadcast: new.broadcast, flags, protocol: mark::PROTOCOL };
     link.addresses.push(address);
     if link.up && !new.no_prefix_route {
         connect_address(netns, number, &address);
@@ -134,7 +135,10 @@ fn disconnect_address(netns: &mut Namespace, number: LinkIndex, net: IpNet) {
         let prefix = route.table == TABLE_MAIN && route.destination == net.trunc() && last;
         !(ours && (local || prefix))
     });
-    // Routes that wanted this address as their source go with it.
+    // Routes that wanted this address as their source go with its last holder.
+    if netns.holder(net.addr()).is_some() {
+        return;
+    }
     netns.routes.retain(|route| route.protocol == PROTOCOL_KERNEL || route.source != Some(net.addr()));
 }
 

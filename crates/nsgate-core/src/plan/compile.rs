@@ -1,0 +1,114 @@
+//! What differs between what is wanted and what is, as a plan.
+//!
+//! A plan from a World that is as wanted has no step. What bears this instance's mark and is no longer wanted is taken
+//! apart piece by piece, so that each step can be taken back; what bears no mark, or another's, is never touched. The
+//! order of steps: what goes; namespaces, wires, addresses and routes; the packet filter; forwarding; names that go.
+
+mod dismantle;
+mod forwarding;
+mod routes;
+mod wires;
+
+use std::collections::BTreeSet;
+
+use super::Plan;
+use super::mark::{self, Mark};
+use super::step::{Action, Step};
+use crate::model::{Link, LinkName, Namespace, NetnsName, World};
+use crate::spec::{Wanted, WantedMember, WantedNetwork};
+
+/// What comes of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Compiled {
+    /// The steps from what is to what is wanted.
+    pub plan: Plan,
+    /// What puts back the settings of what is not ours, once nsgate no longer needs them: to be kept for that day.
+    pub restore: Vec<Step>,
+}
+
+/// Why no plan can be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// The World has no namespace for the gateway.
+    #[error("the namespace of the gateway could not be read")]
+    NoGateway,
+}
+
+/// What leads from this World to what is wanted.
+pub fn compile(wanted: &Wanted, world: &World) -> Result<Compiled, CompileError> {
+    let host = world.namespace(&NetnsName::host()).ok_or(CompileError::NoGateway)?;
+    let mut builder = Builder { wanted, world, host, result: Compiled::default(), gone: BTreeSet::new() };
+    builder.dismantle_strays();
+    for network in &wanted.networks {
+        builder.network(network);
+    }
+    builder.forwarding();
+    builder.delete_namespaces();
+    Ok(builder.result)
+}
+
+/// A plan in the making.
+struct Builder<'a> {
+    wanted: &'a Wanted,
+    world: &'a World,
+    host: &'a Namespace,
+    result: Compiled,
+    /// Interfaces that an earlier step removes.
+    gone: BTreeSet<(NetnsName, LinkName)>,
+}
+
+impl<'a> Builder<'a> {
+    fn push(&mut self, netns: &NetnsName, action: Action) {
+        self.result.plan.steps.push(Step::new(netns, action));
+    }
+
+    fn network(&mut self, network: &'a WantedNetwork) {
+        if network.bridge.is_some() {
+            self.bridge(network);
+        }
+        for member in &network.members {
+            self.namespace(&member.netns);
+            self.wire(network, member);
+            self.member_addresses(network, member);
+            self.routes(network, member);
+        }
+    }
+
+    /// A member's namespace; one that exists is used as it is.
+    fn namespace(&mut self, name: &NetnsName) {
+        let there = self.world.namespace(name);
+        if there.is_none() {
+            self.push(&NetnsName::host(), Action::AddNetns(name.clone()));
+        }
+        let made = there.is_none_or(|netns| self.made(netns));
+        if made {
+            let mark = Mark::namespace(&self.wanted.instance);
+            self.mark(name, there, &LinkName::loopback(), &mark);
+            self.up(name, there.and_then(|netns| netns.link_named("lo")), &LinkName::loopback());
+        }
+    }
+
+    /// Whether this instance made a namespace.
+    fn made(&self, netns: &Namespace) -> bool {
+        mark::of_namespace(netns).is_some_and(|mark| mark.instance() == self.wanted.instance)
+    }
+
+    /// Whether this instance made an interface.
+    fn ours(&self, link: &Link) -> bool {
+        mark::of_link(link).is_some_and(|mark| mark.instance() == self.wanted.instance)
+    }
+
+    /// An interface that exists and that no earlier step removes.
+    fn standing(&self, netns: &NetnsName, name: &LinkName) -> Option<&'a Link> {
+        let link = self.world.namespace(netns)?.link_named(name.as_str())?;
+        (!self.gone.contains(&(netns.clone(), name.clone()))).then_some(link)
+    }
+}
+
+/// The mark of a member's wire.
+fn wire_mark(wanted: &Wanted, network: &WantedNetwork, member: &WantedMember) -> Mark {
+    Mark::member(&wanted.instance, &network.name, member.netns.as_str())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+use super::super::{remove, simulate};
+use super::*;
+use crate::model::{Family, Setting, Sysctl};
+use crate::spec::{self, Severity};
+
+/// Three networks: the article's, a bridge of both families, and one without translation.
+const THREE: &str = r#"
+[gateway.host]
+uplink = "eth2"
+
+[network.blue]
+subnets = ["1.1.1.0/24"]
+gateway-addresses = ["1.1.1.3"]
+source-nat = "10.20.30.182"
+[network.blue.member.ns_1]
+addresses = ["1.1.1.2"]
+interface = "veth2"
+gateway-interface = "veth3"
+
+[network.red]
+kind = "bridge"
+subnets = ["10.0.0.0/24", "fd00:7::/64"]
+source-nat = "masquerade"
+member.web-1 = { addresses = ["10.0.0.11", "fd00:7::11"] }
+member.web-2 = { addresses = ["10.0.0.12"] }
+
+[network.plain]
+subnets = ["10.9.0.0/24", "fd00:9::/64"]
+mtu = 1400
+member.p1 = {}
+member.p2 = {}
+"#;
+
+/// A World whose `host` has an uplink, as `force_forwarding` is known there or not.
+fn world(force_forwarding: bool) -> World {
+    let mut world = World::default();
+    world.namespaces.push(Namespace::new(NetnsName::host(), 1));
+    for line in [
+        "ip link add eth2 type dummy",
+        "ip addr add 10.20.30.182/24 dev eth2",
+        "ip link set eth2 up",
+        "ip route add default via 10.20.30.1 dev eth2",
+        "sysctl -w net.ipv4.ip_forward=0",
+        "sysctl -w net.ipv6.conf.all.forwarding=0",
+        "sysctl -w net.ipv6.conf.eth2.accept_ra=1",
+        "sysctl -w net.ipv4.conf.eth2.forwarding=0",
+    ] {
+        simulate::apply(&mut world, &line.parse().unwrap()).unwrap();
+    }
+    if force_forwarding {
+        let step = "sysctl -w net.ipv6.conf.eth2.force_forwarding=0".parse().unwrap();
+        simulate::apply(&mut world, &step).unwrap();
+    }
+    world
+}
+
+fn wanted(text: &str, world: &World) -> Wanted {
+    let (spec, found) = spec::read(text);
+    assert!(found.iter().all(|d| d.severity == Severity::Warning), "{found:?}");
+    let resolved = spec::resolve(&spec.unwrap(), "lab", world);
+    resolved.wanted.unwrap_or_else(|| panic!("{:?}", resolved.diagnostics))
+}
+
+fn compiled(text: &str, world: &World) -> Compiled {
+    compile(&wanted(text, world), world).unwrap()
+}
+
+#[track_caller]
+fn run(world: &mut World, steps: &[Step]) {
+    for step in steps {
+        simulate::apply(world, step).unwrap_or_else(|refusal| panic!("{step}: {refusal}"));
+    }
+}
+
+fn built(text: &str, world: &World) -> World {
+    let mut after = world.clone();
+    run(&mut after, &compiled(text, world).plan.steps);
+    after
+}
+
+/// What a World is like, apart from the numbers and orders that any change moves.
+fn shape(world: &World) -> World {
+    let mut world = world.clone();
+    for netns in &mut world.namespaces {
+        netns.ruleset.generation = 0;
+        netns.routes.sort_by_key(|route| format!("{route:?}"));
+        netns.links.sort_by_key(|link| link.name.clone());
+        for link in &mut netns.links {
+            link.addresses.sort_by_key(|address| address.net);
+        }
+    }
+    world
+}
+
+#[test]
+fn applying_twice_changes_nothing() {
+    for force in [false, true] {
+        let before = world(force);
+        let after = built(THREE, &before);
+        assert_ne!(shape(&after), shape(&before));
+        let again = compiled(THREE, &after);
+        assert_eq!(again.plan.commands(), Vec::<String>::new());
+        assert_eq!(again.restore, []);
+    }
+}
+
+#[test]
+fn every_beginning_of_a_plan_can_be_taken_back() {
+    let before = world(true);
+    let steps = compiled(THREE, &before).plan.steps;
+    for length in 0..=steps.len() {
+        let mut world = before.clone();
+        run(&mut world, &steps[..length]);
+        let back: Vec<Step> = steps[..length].iter().rev().map(|step| step.inverse().unwrap()).collect();
+        run(&mut world, &back);
+        assert_eq!(shape(&world), shape(&before), "after {length} steps");
+    }
+}
+
+#[test]
+fn removing_leaves_what_was_before() {
+    for force in [false, true] {
+        let before = world(force);
+        let compiled = compiled(THREE, &before);
+        let mut after = before.clone();
+        run(&mut after, &compiled.plan.steps);
+        assert_eq!(remove::instances(&after).into_iter().collect::<Vec<_>>(), ["lab"]);
+        let steps = remove::remove("lab", &after, &compiled.restore);
+        run(&mut after, &steps);
+        assert_eq!(shape(&after), shape(&before));
+        assert_eq!(remove::remove("lab", &after, &compiled.restore), []);
+    }
+}
+
+#[test]
+fn a_change_of_the_file_touches_only_what_it_changes() {
+    let after = built(THREE, &world(true));
+    let changed = THREE.replace("member.web-2 = { addresses = [\"10.0.0.12\"] }", "member.web-3 = {}");
+    assert_eq!(
+        compiled(&changed, &after).plan.commands(),
+        [
+            "ip link set red-web-2 down",
+            "ip link set red-web-2 nomaster",
+            "ip link set red-web-2 alias ''",
+            "ip -n web-2 route del default via 10.0.0.1 dev eth0 proto 215",
+            "ip -n web-2 addr del 10.0.0.12/24 dev eth0",
+            "ip -n web-2 link set eth0 down",
+            "ip -n web-2 link set eth0 alias ''",
+            "ip link del red-web-2",
+            "ip netns add web-3",
+            "ip -n web-3 link set lo alias nsgate:lab",
+            "ip -n web-3 link set lo up",
+            "ip link add red-web-3 mtu 1500 group 28275 type veth peer name eth0 mtu 1500 group 28275 netns web-3",
+            "ip link set red-web-3 alias nsgate:lab:red:web-3",
+            "ip -n web-3 link set eth0 alias nsgate:lab:red:web-3",
+            "ip link set red-web-3 master br-red",
+            "ip link set red-web-3 up",
+            "ip -n web-3 link set eth0 up",
+            "ip -n web-3 addr add 10.0.0.2/24 dev eth0",
+            "ip -n web-3 addr add fd00:7::2/64 dev eth0 nodad",
+            "ip -n web-3 route add default via 10.0.0.1 dev eth0 proto 215",
+            "ip -n web-3 -6 route add default via fd00:7::1 dev eth0 proto 215",
+            "ip netns del web-2",
+        ]
+    );
+    let twice = built(&changed, &after);
+    assert_eq!(compiled(&changed, &twice).plan.commands(), Vec::<String>::new());
+}
+
+#[test]
+fn drift_is_mended() {
+    let after = built(THREE, &world(true));
+    for line in [
+        "ip link del veth3",
+        "ip -n ns_1 link set veth2 down",
+        "ip -n ns_1 route del default",
+        "ip -n web-1 addr del 10.0.0.11/24 dev eth0",
+        "ip link set br-red down",
+        "ip link set red-web-1 nomaster",
+        "ip link set plain-p1 mtu 1300",
+        "sysctl -w net.ipv4.conf.eth2.forwarding=0",
+        "ip netns del p1",
+    ] {
+        let mut drifted = after.clone();
+        run(&mut drifted, &[line.parse().unwrap()]);
+        let plan = compiled(THREE, &drifted).plan;
+        assert!(!plan.is_empty(), "{line}");
+        run(&mut drifted, &plan.steps);
+        assert_eq!(shape(&drifted).namespaces.len(), shape(&after).namespaces.len(), "{line}");
+        assert_eq!(compiled(THREE, &drifted).plan.commands(), Vec::<String>::new(), "{line}");
+    }
+}
+
+#[test]
+fn forwarding_is_switched_on_where_it_is_needed_and_nowhere_else() {
+    let after = built(THREE, &world(true));
+    let host = after.namespace(&NetnsName::host()).unwrap();
+    assert_eq!(host.sysctls.get("net.ipv4.ip_forward"), Some("0"));
+    assert_eq!(host.sysctls.get("net.ipv6.conf.all.forwarding"), Some("0"));
+    let on = |name: &str, family, setting| host.link_named(name).unwrap().setting(family, setting);
+    assert_eq!(on("eth2", Family::V4, Setting::Forwarding), Some(1));
+    assert_eq!(on("eth2", Family::V6, Setting::ForceForwarding), Some(1));
+    assert_eq!(on("br-red", Family::V4, Setting::Forwarding), Some(1));
+    assert_eq!(on("veth3", Family::V6, Setting::ForceForwarding), None, "blue has no IPv6");
+}
+
+#[test]
+fn an_older_kernel_keeps_its_router_advertisements() {
+    let before = world(false);
+    let compiled = compiled(THREE, &before);
+    let commands = compiled.plan.commands();
+    let at = |line: &str| commands.iter().position(|command| command == line).unwrap();
+    let accept = at("sysctl -w net.ipv6.conf.eth2.accept_ra=2");
+    assert!(accept < at("sysctl -w net.ipv6.conf.all.forwarding=1"));
+    let restore: Vec<String> = compiled.restore.iter().map(Step::to_string).collect();
+    assert_eq!(
+        restore,
+        [
+            "sysctl -w net.ipv4.conf.eth2.forwarding=0",
+            "sysctl -w net.ipv6.conf.eth2.accept_ra=1",
+            "sysctl -w net.ipv6.conf.all.forwarding=0"
+        ]
+    );
+    assert_eq!(Sysctl::of_all(Family::V6, "forwarding").as_str(), "net.ipv6.conf.all.forwarding");
+}
+
+#[test]
+fn a_namespace_that_was_there_is_used_and_left() {
+    let mut before = world(true);
+    run(&mut before, &["ip netns add ns_1".parse().unwrap(), "ip -n ns_1 link set lo up".parse().unwrap()]);
+    let compiled = compiled(THREE, &before);
+    assert!(
+        !compiled
+            .plan
+            .commands()
+            .iter()
+            .any(|line| line.contains("netns add ns_1") || line.contains("ns_1 link set lo"))
+    );
+    let mut after = before.clone();
+    run(&mut after, &compiled.plan.steps);
+    let steps = remove::remove("lab", &after, &compiled.restore);
+    run(&mut after, &steps);
+    assert_eq!(shape(&after), shape(&before));
+}
+
+#[test]
+fn another_instance_is_not_touched() {
+    let first = built(THREE, &world(true));
+    let other = "name = \"other\"\n[network.green]\nsubnets = [\"10.77.0.0/24\"]\nmember.g1 = {}\n";
+    let both = built(other, &first);
+    assert_eq!(compiled(THREE, &both).plan.commands(), Vec::<String>::new());
+    let steps = remove::remove("other", &both, &[]);
+    let mut after = both.clone();
+    run(&mut after, &steps);
+    assert_eq!(compiled(THREE, &after).plan.commands(), Vec::<String>::new());
+    assert!(after.namespace(&"g1".parse().unwrap()).is_none());
+}

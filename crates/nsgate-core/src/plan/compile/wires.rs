@@ -1,0 +1,146 @@
+//! Bridges and wires: made where they are missing, mended where they differ.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{Builder, wire_mark};
+use crate::model::{Address, Link, LinkKind, LinkName, Namespace, NetnsName};
+use crate::plan::link::{LinkSetting, NewKind, NewLink, VethPeer};
+use crate::plan::mark::{self, Mark};
+use crate::plan::step::{Action, Change, NewAddress};
+use crate::spec::{WantedMember, WantedNetwork};
+
+impl<'a> Builder<'a> {
+    /// The bridge of a network, with the gateway's addresses.
+    pub(super) fn bridge(&mut self, network: &WantedNetwork) {
+        let (Some(name), host) = (&network.bridge, NetnsName::host()) else { return };
+        let mark = Mark::network(&self.wanted.instance, &network.name);
+        let there = self.standing(&host, name);
+        if there.is_none() {
+            let bridge = NewLink { mtu: Some(network.mtu), group: mark::GROUP, ..NewLink::bridge(name.clone()) };
+            self.push(&host, Action::AddLink(bridge));
+        }
+        self.mark(&host, there.map(|_| self.host), name, &mark);
+        self.mtu(&host, there, name, network.mtu);
+        // Down, an interface loses its IPv6 addresses: it comes up first, so that the way back meets them all.
+        self.up(&host, there, name);
+        self.addresses(&host, there, name, &network.gateways, false);
+    }
+
+    /// The wire of a member: born whole, with both ends where they belong.
+    pub(super) fn wire(&mut self, network: &'a WantedNetwork, member: &'a WantedMember) {
+        let host = NetnsName::host();
+        let mark = wire_mark(self.wanted, network, member);
+        let near = self.standing(&host, &member.gateway_interface);
+        let far = self.standing(&member.netns, &member.interface);
+        if near.is_none() {
+            let peer = VethPeer {
+                mtu: Some(network.mtu),
+                group: mark::GROUP,
+                ..VethPeer::new(member.interface.clone(), Some(member.netns.clone()))
+            };
+            let wire = NewLink {
+                mtu: Some(network.mtu),
+                group: mark::GROUP,
+                ..NewLink::new(member.gateway_interface.clone(), NewKind::Veth(peer))
+            };
+            self.push(&host, Action::AddLink(wire));
+        }
+        self.mark(&host, near.map(|_| self.host), &member.gateway_interface, &mark);
+        let inside = far.and_then(|_| self.world.namespace(&member.netns));
+        self.mark(&member.netns, inside, &member.interface, &mark);
+        self.mtu(&host, near, &member.gateway_interface, network.mtu);
+        self.mtu(&member.netns, far, &member.interface, network.mtu);
+        self.master(near, &member.gateway_interface, network.bridge.as_ref());
+        self.up(&host, near, &member.gateway_interface);
+        self.up(&member.netns, far, &member.interface);
+    }
+
+    /// The addresses at both ends of a member's wire.
+    pub(super) fn member_addresses(&mut self, network: &WantedNetwork, member: &WantedMember) {
+        let host = NetnsName::host();
+        let near = self.standing(&host, &member.gateway_interface);
+        let far = self.standing(&member.netns, &member.interface);
+        // A wire of its own reaches one member: which addresses are on it, routes say, not the prefix.
+        let routed = network.bridge.is_none();
+        let gateways: Vec<IpNet> = if routed {
+            network.gateways.iter().copied().filter(|net| reaches(member, *net)).collect()
+        } else {
+            Vec::new()
+        };
+        self.addresses(&host, near, &member.gateway_interface, &gateways, true);
+        self.addresses(&member.netns, far, &member.interface, &member.addresses, routed);
+    }
+
+    /// Marks an interface as ours.
+    pub(super) fn mark(&mut self, netns: &NetnsName, there: Option<&Namespace>, name: &LinkName, mark: &Mark) {
+        let alias = Some(mark.to_string());
+        let before = there.and_then(|there| there.link_named(name.as_str())).map(|link| link.alias.clone());
+        if before.as_ref() != Some(&alias) {
+            let before = Some(LinkSetting::Alias(before.flatten()));
+            self.push(netns, Action::SetLink { name: name.clone(), setting: LinkSetting::Alias(alias), before });
+        }
+    }
+
+    /// Brings an interface up.
+    pub(super) fn up(&mut self, netns: &NetnsName, there: Option<&Link>, name: &LinkName) {
+        if !there.is_some_and(|link| link.up) {
+            let (setting, before) = (LinkSetting::Up(true), Some(LinkSetting::Up(false)));
+            self.push(netns, Action::SetLink { name: name.clone(), setting, before });
+        }
+    }
+
+    fn mtu(&mut self, netns: &NetnsName, there: Option<&Link>, name: &LinkName, mtu: u32) {
+        if let Some(link) = there.filter(|link| link.mtu != mtu) {
+            let (setting, before) = (LinkSetting::Mtu(mtu), Some(LinkSetting::Mtu(link.mtu)));
+            self.push(netns, Action::SetLink { name: name.clone(), setting, before });
+        }
+    }
+
+    fn master(&mut self, there: Option<&Link>, name: &LinkName, bridge: Option<&LinkName>) {
+        let index = there.and_then(|link| link.master);
+        let before = index.and_then(|index| self.host.link(index)).map(|link| link.name.clone());
+        if before.as_ref() != bridge || (there.is_none() && bridge.is_some()) {
+            let (setting, before) = (LinkSetting::Master(bridge.cloned()), Some(LinkSetting::Master(before)));
+            self.push(&NetnsName::host(), Action::SetLink { name: name.clone(), setting, before });
+        }
+    }
+
+    /// The addresses of one of our interfaces. Of those it has besides, only ours go.
+    fn addresses(
+        &mut self,
+        netns: &NetnsName,
+        there: Option<&Link>,
+        name: &LinkName,
+        wanted: &[IpNet],
+        no_prefix_route: bool,
+    ) {
+        let has: &[Address] = there.map_or(&[], |link| &link.addresses);
+        for address in has.iter().filter(|a| a.protocol == mark::PROTOCOL && !wanted.contains(&a.net)) {
+            let gone = NewAddress { no_prefix_route, ..NewAddress::new(name.clone(), address.net).without_dad() };
+            self.push(netns, Action::Address(Change::Delete, gone));
+        }
+        for net in wanted.iter().filter(|net| !has.iter().any(|a| a.net == **net)) {
+            let new = NewAddress { no_prefix_route, ..NewAddress::new(name.clone(), *net).without_dad() };
+            self.push(netns, Action::Address(Change::Add, new));
+        }
+    }
+
+    /// Whether a wire stands as it is wanted: both ends ours, plugged into each other, under their names.
+    pub(super) fn intact(&self, network: &WantedNetwork, member: &WantedMember) -> bool {
+        let mark = Some(wire_mark(self.wanted, network, member));
+        let Some(near) = self.host.link_named(member.gateway_interface.as_str()) else { return false };
+        let Some((there, far)) = self.world.peer(self.host, near) else { return false };
+        near.kind == LinkKind::Veth
+            && mark::of_link(near) == mark
+            && there.name == member.netns
+            && far.name == member.interface
+    }
+}
+
+/// Whether a member has an address in the gateway's subnet.
+fn reaches(member: &WantedMember, gateway: IpNet) -> bool {
+    let inside = |address: IpAddr| gateway.contains(&address);
+    member.addresses.iter().any(|net| inside(net.addr()))
+}

@@ -1,0 +1,67 @@
+//! Everything of one instance removed, by its marks alone: no specification is needed, nothing unmarked is touched.
+
+use std::collections::BTreeSet;
+
+use super::mark;
+use super::step::{Action, Step};
+use crate::model::ruleset::Command;
+use crate::model::{LinkIndex, LinkKind, NetnsName, World};
+
+/// The instances whose marks are in a World.
+pub fn instances(world: &World) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for netns in &world.namespaces {
+        found.extend(mark::of_namespace(netns).map(|mark| mark.instance().to_owned()));
+        found.extend(netns.links.iter().filter_map(mark::of_link).map(|mark| mark.instance().to_owned()));
+        found.extend(netns.ruleset.tables.iter().filter_map(mark::instance_of_table).map(str::to_owned));
+    }
+    found
+}
+
+/// The steps that remove an instance. `restore` puts back the settings that its making changed.
+pub fn remove(instance: &str, world: &World, restore: &[Step]) -> Vec<Step> {
+    let mut steps: Vec<Step> = restore.iter().rev().filter(|step| differs(world, step)).cloned().collect();
+    steps.extend(tables(instance, world));
+    steps.extend(links(instance, world));
+    let made = |netns: &&crate::model::Namespace| {
+        netns.name.is_plain() && mark::of_namespace(netns).is_some_and(|mark| mark.instance() == instance)
+    };
+    let spaces = world.namespaces.iter().filter(made);
+    steps.extend(spaces.map(|netns| Step::host(Action::DeleteNetns(netns.name.clone()))));
+    steps
+}
+
+/// Whether a setting is not what the step makes it; what the World does not know is set.
+fn differs(world: &World, step: &Step) -> bool {
+    let Action::Sysctl { name, value, .. } = &step.action else { return true };
+    let Some(netns) = world.namespace(&step.netns) else { return false };
+    super::simulate::value(netns, name).is_none_or(|there| there != *value)
+}
+
+fn tables(instance: &str, world: &World) -> Vec<Step> {
+    let id = mark::table(instance);
+    let having = world.namespaces.iter().filter(|netns| netns.ruleset.table(id.family, &id.name).is_some());
+    let delete = || Action::Nft { commands: vec![Command::DeleteTable { table: id.clone() }], undo: None };
+    having.map(|netns| Step::new(&netns.name, delete())).collect()
+}
+
+/// Every link that bears the mark; of a wire one end, the host's if it is there.
+fn links(instance: &str, world: &World) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut gone: BTreeSet<(&NetnsName, LinkIndex)> = BTreeSet::new();
+    let mut spaces: Vec<_> = world.namespaces.iter().collect();
+    spaces.sort_by_key(|netns| !netns.name.is_host());
+    for netns in spaces {
+        for link in &netns.links {
+            let ours = mark::of_link(link).is_some_and(|mark| mark.instance() == instance);
+            if !ours || !gone.insert((&netns.name, link.index)) {
+                continue;
+            }
+            if let Some((there, end)) = world.peer(netns, link).filter(|_| link.kind == LinkKind::Veth) {
+                gone.insert((&there.name, end.index));
+            }
+            steps.push(Step::new(&netns.name, Action::DeleteLink { name: link.name.clone(), was: None }));
+        }
+    }
+    steps
+}
