@@ -327,6 +327,90 @@ pub enum Expression {
         /// With what it is asked (NFTA_FIB_F_*).
         flags: u32,
     },
+    /// Reads an option or extension header of the packet.
+    HeaderOption {
+        /// Where the value goes.
+        to: Register,
+        /// Which header carries it (NFT_EXTHDR_OP_*).
+        kind: u32,
+        /// The option's number.
+        number: u8,
+        /// How far into the option, in bytes.
+        offset: u32,
+        /// How much, in bytes.
+        length: u32,
+        /// Only whether the option is there at all.
+        present: bool,
+    },
+    /// Writes into an option of the packet.
+    HeaderOptionSet {
+        /// Where the value comes from.
+        from: Register,
+        /// Which header carries it (NFT_EXTHDR_OP_*).
+        kind: u32,
+        /// The option's number.
+        number: u8,
+        /// How far into the option, in bytes.
+        offset: u32,
+        /// How much, in bytes.
+        length: u32,
+    },
+    /// Reads something about the packet's route (NFT_RT_*, by the kernel's number).
+    Route {
+        /// What.
+        key: u32,
+        /// Where the value goes.
+        to: Register,
+    },
+    /// Makes a number.
+    Number {
+        /// Where it goes.
+        to: Register,
+        /// At random; otherwise by counting up.
+        random: bool,
+        /// The numbers are smaller than this.
+        modulus: u32,
+        /// What is added.
+        offset: u32,
+    },
+    /// Makes a number out of a value or of the packet's flow.
+    Hash {
+        /// Where it goes.
+        to: Register,
+        /// What it is made of, and its length in bytes; none: of the flow.
+        from: Option<(Register, u32)>,
+        /// The numbers are smaller than this.
+        modulus: u32,
+        /// What makes it differ from other hashes.
+        seed: Option<u32>,
+        /// What is added.
+        offset: u32,
+    },
+    /// Goes on only while few connections match (or, `over`, when there are more).
+    ConnectionLimit {
+        /// How many.
+        count: u32,
+        /// Goes on beyond that number.
+        over: bool,
+    },
+    /// Goes on only until so many bytes have passed (or, `over`, afterwards).
+    Quota {
+        /// How many bytes.
+        bytes: u64,
+        /// How many have passed so far.
+        used: u64,
+        /// Goes on beyond that number.
+        over: bool,
+    },
+    /// Hands the packet to a local socket without translating it.
+    TransparentProxy {
+        /// The family (NFPROTO_*).
+        family: u8,
+        /// Where the address stands.
+        address: Option<Register>,
+        /// Where the port stands.
+        port: Option<Register>,
+    },
     /// Takes the packet out of connection tracking.
     Notrack,
     /// Hands the packet to a program.

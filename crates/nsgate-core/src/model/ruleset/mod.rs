@@ -3,16 +3,38 @@
 //! Rules are kept as the kernel's own small instructions (the [`Expression`]s): that loses nothing and is what really
 //! decides. Text in nft's syntax is made from them, and they from text.
 
+mod apply;
 pub mod command;
+mod context;
 mod expression;
+mod header;
+mod interval;
+mod lift;
+mod lower;
 pub mod names;
+pub mod parse;
+#[cfg(test)]
+mod round_trip;
+mod selector;
+mod statement;
+mod symbol;
 pub mod text;
+pub mod value;
+pub mod value_type;
 
+pub use apply::Refusal;
 pub use command::{Command, Place, TableId};
 pub use expression::{
     Base, Bitwise, CmpOp, CtKey, Data, Expression, FibResult, MetaKey, Nat, NatFlags, Register, RejectKind, Verdict,
 };
+pub use header::{HeaderField, Protocol};
+pub use interval::{Entry, elements_of_range};
+pub use lift::lift;
+pub use lower::lower;
+pub use selector::Selector;
+pub use statement::{Part, Relation, Right, Statement, Value};
 
+use self::value_type::{Kind, ValueType};
 use super::LinkName;
 
 /// The packet filter of one namespace.
@@ -136,7 +158,7 @@ pub struct Rule {
 }
 
 /// A set, a map (key to data) or a verdict map (key to verdict).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Set {
     /// Its name; anonymous ones are called `__set0`, `__map3` and so on.
     pub name: String,
@@ -150,6 +172,10 @@ pub struct Set {
     pub interval: bool,
     /// Its elements vanish after a time.
     pub timeout: bool,
+    /// After how long, unless an element says otherwise, in milliseconds.
+    pub default_timeout: Option<u64>,
+    /// How many elements it may hold.
+    pub size: Option<u32>,
     /// Rules put elements in.
     pub dynamic: bool,
     /// The key's type, by nft's number (`ipv4_addr` is 7; concatenations carry six bits a part).
@@ -181,7 +207,7 @@ pub enum SetData {
 }
 
 /// One element of a set or map.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Element {
     /// The key; for a range its first value. Empty for the catch-all element.
     pub key: Vec<u8>,
@@ -226,5 +252,37 @@ impl Table {
     /// The set or map of this name.
     pub fn set(&self, name: &str) -> Option<&Set> {
         self.sets.iter().find(|s| s.name == name)
+    }
+}
+
+impl Set {
+    /// An empty named set whose keys are of this type, or concatenations of these types.
+    pub fn new(name: impl Into<String>, key: &[ValueType]) -> Self {
+        let kinds: Vec<Kind> = key.iter().map(|t| t.kind()).collect();
+        let key_length = match &kinds[..] {
+            [single] => single.length,
+            many => many.iter().map(|k| k.padded()).sum(),
+        };
+        Self {
+            name: name.into(),
+            key_type: value_type::type_number(&kinds),
+            key_length: key_length as u32,
+            key_parts: if kinds.len() > 1 { kinds.iter().map(|k| k.length as u32).collect() } else { Vec::new() },
+            ..Self::default()
+        }
+    }
+
+    /// An empty named map from keys of these types to values of these types.
+    pub fn map(name: impl Into<String>, key: &[ValueType], data: &[ValueType]) -> Self {
+        let data = Self::new("", data);
+        Self {
+            data: Some(SetData::Value { data_type: data.key_type, length: data.key_length }),
+            ..Self::new(name, key)
+        }
+    }
+
+    /// An empty named map from keys of these types to verdicts.
+    pub fn verdict_map(name: impl Into<String>, key: &[ValueType]) -> Self {
+        Self { data: Some(SetData::Verdict), ..Self::new(name, key) }
     }
 }

@@ -3,17 +3,77 @@
 //! What stands here can be given back to `nft -f`, apart from what nft itself cannot take (extensions of xtables,
 //! instructions that nsgate does not model), which is shown as such.
 
-use super::{BaseChain, Rule, Set, TableFamily, names};
+mod action;
+mod rule;
+mod set;
+
+use std::fmt;
+
+pub(super) use self::action::{
+    DEFAULT_BURST, DEFAULT_LOG_LEVEL, LOG_ALL, LOG_FLAGS, LOG_LEVELS, NAT_FLAGS, OBJECTS, UNITS, default_reject,
+};
+pub use self::rule::{operand, rule};
+pub(super) use self::set::{elements, set_block};
+use super::{BaseChain, Chain, Ruleset, Table, TableFamily, names};
+
+impl fmt::Display for Ruleset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, table) in self.tables.iter().enumerate() {
+            write!(f, "{}{table}", if index == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "table {} {} {{", self.family, self.name)?;
+        let mut first = true;
+        let parts = table_parts(self.dormant, self.owner.is_some(), self.comment.as_deref());
+        for part in &parts {
+            writeln!(f, "\t{part}")?;
+            first = false;
+        }
+        for set in self.sets.iter().filter(|s| !s.anonymous) {
+            writeln!(f, "{}\t{} {} {{", blank(&mut first), set_word(set.data.is_some()), set.name)?;
+            for part in set::set_parts(set, true) {
+                writeln!(f, "\t\t{part}")?;
+            }
+            writeln!(f, "\t}}")?;
+        }
+        for chain in &self.chains {
+            write!(f, "{}{}", blank(&mut first), ChainText { table: self, chain })?;
+        }
+        writeln!(f, "}}")
+    }
+}
+
+/// A chain within its table.
+struct ChainText<'a> {
+    table: &'a Table,
+    chain: &'a Chain,
+}
+
+impl fmt::Display for ChainText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { table, chain } = self;
+        writeln!(f, "\tchain {} {{", chain.name)?;
+        if let Some(comment) = &chain.comment {
+            writeln!(f, "\t\tcomment {}", quoted(comment))?;
+        }
+        if let Some(base) = &chain.base {
+            writeln!(f, "\t\t{};", base_parts(table.family, base).join("; "))?;
+        }
+        for rule in &chain.rules {
+            writeln!(f, "\t\t{}", self::rule(table.family, &table.sets, rule))?;
+        }
+        writeln!(f, "\t}}")
+    }
+}
 
 /// What stands behind a table's name: its flags and comment in braces, or nothing.
 pub(super) fn table_block(dormant: bool, owned: bool, comment: Option<&str>) -> String {
-    let mut parts = Vec::new();
-    let flags: Vec<_> = [(dormant, "dormant"), (owned, "owner")].into_iter().filter(|f| f.0).map(|f| f.1).collect();
-    if !flags.is_empty() {
-        parts.push(format!("flags {}", flags.join(", ")));
-    }
-    parts.extend(comment.map(|c| format!("comment {}", quoted(c))));
-    block(&parts)
+    block(&table_parts(dormant, owned, comment))
 }
 
 /// What stands behind a chain's name when it is made.
@@ -23,29 +83,9 @@ pub(super) fn chain_block(family: TableFamily, base: Option<&BaseChain>, comment
     block(&parts)
 }
 
-/// A rule; its anonymous sets are looked for among `sets`.
-pub fn rule(_family: TableFamily, _sets: &[Set], rule: &Rule) -> String {
-    let mut text = rule.expressions.iter().map(|e| format!("{e:?}")).collect::<Vec<_>>().join(" ");
-    if let Some(comment) = &rule.comment {
-        text.push_str(" comment ");
-        text.push_str(&quoted(comment));
-    }
-    text
-}
-
 /// `set` or `map`.
 pub(super) fn set_word(map: bool) -> &'static str {
     if map { "map" } else { "set" }
-}
-
-/// What stands behind a set's name when it is made.
-pub(super) fn set_block(set: &Set) -> String {
-    format!("{{ type {}; elements = {} }}", set.key_type, elements(set))
-}
-
-/// The elements of a set in braces.
-pub(super) fn elements(set: &Set) -> String {
-    format!("{:?}", set.elements)
 }
 
 /// A string in quotes. nft knows no escapes, so what cannot stand in its strings is shown as `_`.
@@ -54,12 +94,18 @@ pub(super) fn quoted(text: &str) -> String {
     format!("\"{plain}\"")
 }
 
+fn table_parts(dormant: bool, owned: bool, comment: Option<&str>) -> Vec<String> {
+    let flags: Vec<_> = [(dormant, "dormant"), (owned, "owner")].into_iter().filter(|f| f.0).map(|f| f.1).collect();
+    let flags = (!flags.is_empty()).then(|| format!("flags {}", flags.join(", ")));
+    flags.into_iter().chain(comment.map(|c| format!("comment {}", quoted(c)))).collect()
+}
+
 fn base_parts(family: TableFamily, base: &BaseChain) -> Vec<String> {
     let devices = match &base.devices[..] {
         [] => String::new(),
-        [one] => format!(" device {}", quoted(&one.to_string())),
+        [one] => format!(" device {}", quoted(one.as_str())),
         many => {
-            let names: Vec<_> = many.iter().map(|d| quoted(&d.to_string())).collect();
+            let names: Vec<_> = many.iter().map(|d| quoted(d.as_str())).collect();
             format!(" devices = {{ {} }}", names.join(", "))
         }
     };
@@ -70,4 +116,9 @@ fn base_parts(family: TableFamily, base: &BaseChain) -> Vec<String> {
 
 fn block(parts: &[String]) -> String {
     if parts.is_empty() { String::new() } else { format!(" {{ {}; }}", parts.join("; ")) }
+}
+
+/// An empty line before everything but the first thing.
+fn blank(first: &mut bool) -> &'static str {
+    if std::mem::take(first) { "" } else { "\n" }
 }

@@ -1,0 +1,143 @@
+//! Which statements put back what a header needs, and what statements teach about the packets behind them.
+//!
+//! `tcp dport 22` means "is it TCP, and is the port 22". Lowering adds the first question where nothing before has
+//! settled it; lifting leaves it out exactly where lowering would add it.
+
+use super::header::{Context, Dependency, ETHERTYPE_IP, ETHERTYPE_IP6, HeaderField, Protocol};
+use super::selector::Selector;
+use super::statement::{Part, Relation, Right, Statement, Value};
+use super::{MetaKey, TableFamily, value};
+
+/// NFT_META_PROTOCOL, NFT_META_IIFTYPE, NFT_META_NFPROTO and NFT_META_L4PROTO.
+const META_PROTOCOL: MetaKey = MetaKey(1);
+const META_IIFTYPE: MetaKey = MetaKey(8);
+const META_NFPROTO: MetaKey = MetaKey(15);
+const META_L4PROTO: MetaKey = MetaKey(16);
+
+/// Ethernet's number of VLAN tags.
+const ETHERTYPE_VLAN: u16 = 0x8100;
+
+impl Context {
+    /// The questions that a statement needs before it, in order; notes that they were asked.
+    pub(super) fn require(&mut self, statement: &Statement) -> Vec<Statement> {
+        let mut questions = Vec::new();
+        for protocol in protocols(statement) {
+            for dependency in self.missing(protocol) {
+                questions.push(self.question(dependency));
+                self.learn(dependency);
+            }
+        }
+        questions
+    }
+
+    /// The questions that settle that a protocol's header is there.
+    pub(super) fn questions(&self, protocol: Protocol) -> Vec<Statement> {
+        self.missing(protocol).into_iter().map(|d| self.question(d)).collect()
+    }
+
+    /// Takes note of what holds once a statement was passed.
+    pub(super) fn pass(&mut self, statement: &Statement) {
+        for protocol in protocols(statement) {
+            for dependency in protocol.dependencies() {
+                self.learn(*dependency);
+            }
+        }
+        if let Some(answer) = answer(statement) {
+            self.learn(answer);
+        }
+    }
+
+    fn question(&self, dependency: Dependency) -> Statement {
+        let (selector, number, length) = match (dependency, self.family) {
+            (Dependency::Ether, _) => (Selector::Meta(META_IIFTYPE), 1, 2),
+            (Dependency::Tagged, _) => {
+                let field = HeaderField::named(Protocol::Ether, "type");
+                (field.map_or(Selector::Meta(META_PROTOCOL), Selector::Header), ETHERTYPE_VLAN, 2)
+            }
+            (Dependency::Network(ETHERTYPE_IP), TableFamily::Inet) => (Selector::Meta(META_NFPROTO), 2, 1),
+            (Dependency::Network(ETHERTYPE_IP6), TableFamily::Inet) => (Selector::Meta(META_NFPROTO), 10, 1),
+            (Dependency::Network(number), _) => (Selector::Meta(META_PROTOCOL), number, 2),
+            (Dependency::Transport(number), _) => (Selector::Meta(META_L4PROTO), u16::from(number), 1),
+        };
+        Statement::Match {
+            left: vec![Part::plain(selector)],
+            relation: Relation::EQUAL,
+            right: Right::Value(number.to_be_bytes()[2 - length..].to_vec()),
+        }
+    }
+}
+
+/// What a statement settles by asking for a protocol.
+fn answer(statement: &Statement) -> Option<Dependency> {
+    let Statement::Match { left, relation: Relation::EQUAL, right: Right::Value(bytes) } = statement else {
+        return None;
+    };
+    let [Part { selector, bits: None, .. }] = &left[..] else { return None };
+    let number = u16::try_from(value::number(bytes)?).ok()?;
+    match selector {
+        Selector::Meta(META_NFPROTO) if number == 2 => Some(Dependency::Network(ETHERTYPE_IP)),
+        Selector::Meta(META_NFPROTO) if number == 10 => Some(Dependency::Network(ETHERTYPE_IP6)),
+        Selector::Meta(META_IIFTYPE) if number == 1 => Some(Dependency::Ether),
+        Selector::Meta(META_PROTOCOL) => Some(Dependency::Network(number)),
+        Selector::Meta(META_L4PROTO) => Some(Dependency::Transport(u8::try_from(number).ok()?)),
+        Selector::Header(field) => match (field.protocol, field.name) {
+            (Protocol::Ether, "type") if number == ETHERTYPE_VLAN => Some(Dependency::Tagged),
+            (Protocol::Ether | Protocol::Vlan, "type") => Some(Dependency::Network(number)),
+            (Protocol::Ip, "protocol") | (Protocol::Ip6, "nexthdr") => {
+                Some(Dependency::Transport(u8::try_from(number).ok()?))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The protocols whose headers a statement reads or writes, in the order of its text.
+fn protocols(statement: &Statement) -> Vec<Protocol> {
+    let mut found = Vec::new();
+    match statement {
+        Statement::Match { left, .. } | Statement::VerdictMap { left, .. } => of_parts(left, &mut found),
+        Statement::Set { target, value } => {
+            of_value(value, &mut found);
+            of_selector(target, &mut found);
+        }
+        Statement::Nat { address, port, .. } | Statement::TransparentProxy { address, port, .. } => {
+            for value in [address, port].into_iter().flatten() {
+                of_value(value, &mut found);
+            }
+        }
+        Statement::Masquerade { port: Some(port), .. } | Statement::Redirect { port: Some(port), .. } => {
+            of_value(port, &mut found);
+        }
+        Statement::Update { key, data, .. } => {
+            of_parts(key, &mut found);
+            if let Some(data) = data {
+                of_value(data, &mut found);
+            }
+        }
+        _ => {}
+    }
+    found
+}
+
+fn of_value(value: &Value, found: &mut Vec<Protocol>) {
+    match value {
+        Value::Read(part) => of_selector(&part.selector, found),
+        Value::Map { key, .. } => of_parts(key, found),
+        Value::Constant(_) | Value::Range(..) | Value::SameMap => {}
+    }
+}
+
+fn of_parts(parts: &[Part], found: &mut Vec<Protocol>) {
+    for part in parts {
+        of_selector(&part.selector, found);
+    }
+}
+
+fn of_selector(selector: &Selector, found: &mut Vec<Protocol>) {
+    match selector {
+        Selector::Header(field) => found.push(field.protocol),
+        Selector::Hash { of, .. } => of_parts(of, found),
+        _ => {}
+    }
+}

@@ -1,0 +1,390 @@
+//! Statements to instructions.
+//!
+//! Registers are given out as nft does it: every statement begins with the first, the parts of a concatenation stand
+//! side by side in whole registers, the ends of ranges in the next large ones.
+
+use super::expression::{Base, Bitwise, CmpOp, Data, Expression, Nat, NatFlags, Register};
+use super::header::{Context, HeaderField, Protocol};
+use super::selector::Selector;
+use super::statement::{Part, Relation, Right, Statement, Value};
+use super::value_type::{Kind, Order, ValueType};
+use super::{TableFamily, value};
+
+/// How many registers of four bytes one of the older 16-byte registers spans.
+pub(super) const LARGE: u8 = 4;
+
+/// Flags of a translation that its other parameters tell (NF_NAT_RANGE_MAP_IPS, NF_NAT_RANGE_PROTO_SPECIFIED).
+pub(super) const NAT_ADDRESS: u32 = 1;
+pub(super) const NAT_PORT: u32 = 2;
+/// The addresses are translated prefix by prefix (NF_NAT_RANGE_NETMAP).
+pub(super) const NAT_PREFIX: u32 = 0x40;
+
+/// The instructions of these statements in a table of this family.
+pub fn lower(family: TableFamily, statements: &[Statement]) -> Vec<Expression> {
+    let mut context = Context::new(family);
+    let mut out = Vec::new();
+    for statement in statements {
+        for question in context.require(statement) {
+            lower_statement(family, &question, &mut out);
+        }
+        lower_statement(family, statement, &mut out);
+        context.pass(statement);
+    }
+    out
+}
+
+fn lower_statement(family: TableFamily, statement: &Statement, out: &mut Vec<Expression>) {
+    let first = Register(0);
+    match statement {
+        Statement::Match { left, relation, right } => lower_match(left, *relation, right, out),
+        Statement::VerdictMap { left, map } => {
+            load_parts(left, first, out);
+            out.push(Expression::Lookup { set: map.clone(), from: first, to: None, verdict: true, inverted: false });
+        }
+        Statement::Set { target, value } => lower_set(target, value, out),
+        Statement::Nat { source, family: to_family, address, port, flags } => {
+            let number = to_family.unwrap_or_else(|| family.number());
+            let registers = load_nat(number, address.as_ref(), port.as_ref(), flags & NAT_PREFIX != 0, out);
+            out.push(Expression::Nat(Nat {
+                source: *source,
+                family: number,
+                address: registers.0,
+                port: registers.1,
+                flags: nat_flags(*flags, address.is_some(), port.is_some()),
+            }));
+        }
+        Statement::Masquerade { port, flags } => {
+            let port_registers = load_nat(0, None, port.as_ref(), false, out).1;
+            out.push(Expression::Masquerade { port: port_registers, flags: nat_flags(*flags, false, port.is_some()) });
+        }
+        Statement::Redirect { port, flags } => {
+            let port_registers = load_nat(0, None, port.as_ref(), false, out).1;
+            out.push(Expression::Redirect { port: port_registers, flags: nat_flags(*flags, false, port.is_some()) });
+        }
+        Statement::TransparentProxy { family, address, port } => {
+            let registers = load_nat(*family, address.as_ref(), port.as_ref(), false, out);
+            let [address, port] = [registers.0, registers.1].map(|pair| pair.map(|p| p.0));
+            out.push(Expression::TransparentProxy { family: *family, address, port });
+        }
+        Statement::Update { set, operation, key, data, timeout, each } => {
+            load_parts(key, first, out);
+            let to = Register(LARGE);
+            if let Some(data) = data {
+                load_value(data, None, to, out);
+            }
+            out.push(Expression::Update {
+                set: set.clone(),
+                operation: *operation,
+                key: first,
+                data: data.is_some().then_some(to),
+                timeout: *timeout,
+                each: lower(family, each),
+                inverted: false,
+            });
+        }
+        Statement::Reject(kind) => out.push(Expression::Reject(*kind)),
+        Statement::Verdict(verdict) => {
+            out.push(Expression::Immediate { to: None, data: Data::Verdict(verdict.clone()) });
+        }
+        Statement::Plain(expression) | Statement::Opaque(expression) => out.push(expression.clone()),
+    }
+}
+
+fn lower_match(left: &[Part], relation: Relation, right: &Right, out: &mut Vec<Expression>) {
+    let from = Register(0);
+    if let (Right::Set(set), Relation::Compare(op)) = (right, relation) {
+        load_parts(left, from, out);
+        let inverted = op == CmpOp::Neq;
+        out.push(Expression::Lookup { set: set.clone(), from, to: None, verdict: false, inverted });
+        return;
+    }
+    let [part] = left else { return };
+    let kind = part.kind().unwrap_or(Kind::integer(4));
+    match (relation, right) {
+        (Relation::AnyFlag | Relation::NoFlag, Right::Value(flags)) => {
+            load_part(part, from, out);
+            let mask = kind.turned(flags);
+            let zero = vec![0; mask.len()];
+            out.push(bitwise(from, mask, zero.clone()));
+            let op = if relation == Relation::AnyFlag { CmpOp::Neq } else { CmpOp::Eq };
+            out.push(Expression::Cmp { from, op, value: zero });
+        }
+        (Relation::Compare(op), Right::Value(bytes)) => {
+            let shift = load_part(part, from, out);
+            let bytes = kind.turned(bytes);
+            let value = if part.bits.is_none() { placed(&part.selector, bytes, shift) } else { bytes };
+            out.push(Expression::Cmp { from, op, value });
+        }
+        (Relation::Compare(op), Right::Prefix(bytes, length)) => lower_prefix(part, kind, op, bytes, *length, out),
+        (Relation::Compare(CmpOp::Neq), Right::Range(low, high)) => {
+            load_part(part, from, out);
+            let [low, high] = [low, high].map(|end| kind.turned(end));
+            out.push(Expression::Range { from, inverted: true, low, high });
+        }
+        (_, Right::Range(low, high)) => {
+            load_part(part, from, out);
+            out.push(Expression::Cmp { from, op: CmpOp::Gte, value: kind.turned(low) });
+            out.push(Expression::Cmp { from, op: CmpOp::Lte, value: kind.turned(high) });
+        }
+        (_, Right::Set(_) | Right::Prefix(..)) => {}
+    }
+}
+
+/// Whole bytes of a prefix are compared alone; otherwise the other bits are masked out.
+fn lower_prefix(part: &Part, kind: Kind, op: CmpOp, bytes: &[u8], length: u32, out: &mut Vec<Expression>) {
+    let from = Register(0);
+    let whole = length as usize / 8;
+    if let (Selector::Header(field), true) =
+        (&part.selector, length.is_multiple_of(8) && length > 0 && part.bits.is_none())
+    {
+        let offset = field.bytes().0;
+        out.push(Expression::Payload { to: from, base: field.protocol.base(), offset, length: length / 8 });
+        out.push(Expression::Cmp { from, op, value: bytes[..whole.min(bytes.len())].to_vec() });
+        return;
+    }
+    load_part(part, from, out);
+    let mask = prefix_mask(bytes.len(), length);
+    let value: Vec<u8> = bytes.iter().zip(&mask).map(|(b, m)| b & m).collect();
+    out.push(bitwise(from, kind.turned(&mask), vec![0; mask.len()]));
+    out.push(Expression::Cmp { from, op, value: kind.turned(&value) });
+}
+
+fn lower_set(target: &Selector, value: &Value, out: &mut Vec<Expression>) {
+    let from = Register(0);
+    let kind = target.kind();
+    match target {
+        Selector::Meta(key) => {
+            load_value(value, kind, from, out);
+            out.push(Expression::MetaSet { key: *key, from });
+        }
+        Selector::Ct(key, direction) => {
+            load_value(value, kind, from, out);
+            out.push(Expression::CtSet { key: *key, from, direction: *direction });
+        }
+        Selector::Option { kind: header, number, offset, length, .. } => {
+            load_value(value, kind, from, out);
+            let (number, offset, length) = (*number, *offset, *length);
+            out.push(Expression::HeaderOptionSet { from, kind: *header, number, offset, length });
+        }
+        Selector::Header(field) => lower_header_set(field, value, out),
+        _ => {}
+    }
+}
+
+/// Checksums are mended two bytes at a time, so a field that is not made of these is read, changed and written back.
+fn lower_header_set(field: &HeaderField, value: &Value, out: &mut Vec<Expression>) {
+    let from = Register(0);
+    let base = field.protocol.base();
+    let (mut offset, mut length) = field.bytes();
+    let checksum = checksum(field);
+    let aligned = checksum.0 == 0 || (offset.is_multiple_of(2) && length.is_multiple_of(2));
+    if let (Some(bytes), true) = (constant(value), !aligned || field.mask().is_some()) {
+        let end = (offset + length).next_multiple_of(2);
+        let (first, old_end) = (offset - offset % 2, offset + length);
+        let (mask, shift) = field.mask().unwrap_or((vec![0xff; length as usize], 0));
+        let placed = shifted(&bytes, length as usize, shift);
+        let pad = |inner: &[u8], fill: u8| {
+            [vec![fill; (offset - first) as usize], inner.to_vec(), vec![fill; (end - old_end) as usize]].concat()
+        };
+        let keep: Vec<u8> = pad(&mask, 0).iter().map(|b| !b).collect();
+        let new = pad(&placed, 0);
+        (offset, length) = (first, end - first);
+        out.push(Expression::Payload { to: from, base, offset, length });
+        out.push(bitwise(from, keep, new));
+    } else {
+        load_value(value, Some(field.kind()), from, out);
+    }
+    out.push(Expression::PayloadSet { from, base, offset, length, checksum });
+}
+
+/// The checksum of a field's protocol: its kind (NFT_PAYLOAD_CSUM_*), place and flags.
+pub(super) fn checksum(field: &HeaderField) -> (u32, u32, u32) {
+    let in_pseudo_header = u32::from(matches!(field.name, "saddr" | "daddr"));
+    match field.protocol {
+        Protocol::Ip => (1, 10, in_pseudo_header),
+        Protocol::Ip6 => (0, 0, in_pseudo_header),
+        Protocol::Tcp => (1, 16, 0),
+        Protocol::Udp => (1, 6, 0),
+        Protocol::Icmp | Protocol::Icmp6 | Protocol::Igmp => (1, 2, 0),
+        _ => (0, 0, 0),
+    }
+}
+
+fn constant(value: &Value) -> Option<Vec<u8>> {
+    match value {
+        Value::Constant(bytes) => Some(bytes.clone()),
+        _ => None,
+    }
+}
+
+fn nat_flags(flags: u32, address: bool, port: bool) -> NatFlags {
+    NatFlags(flags | if address { NAT_ADDRESS } else { 0 } | if port { NAT_PORT } else { 0 })
+}
+
+/// The registers of the first and last value.
+type Ends = Option<(Register, Register)>;
+
+/// Leaves the parameters of a translation in registers.
+fn load_nat(
+    family: u8,
+    address: Option<&Value>,
+    port: Option<&Value>,
+    prefix: bool,
+    out: &mut Vec<Expression>,
+) -> (Ends, Ends) {
+    let address_type = if family == 10 { ValueType::Ipv6Address } else { ValueType::Ipv4Address };
+    let address_kind = address_type.kind();
+    let width = (address_kind.padded() / 4) as u8;
+    let mut next = Register(0);
+    let address_ends = address.map(|value| {
+        let mut ends = load_ends(value, address_kind, &mut next, out);
+        if prefix {
+            ends.1 = Register(ends.0.0 + width);
+        }
+        ends
+    });
+    let port_ends = port.map(|value| match value {
+        Value::SameMap => (Register(width), Register(width)),
+        _ => load_ends(value, ValueType::InetService.kind(), &mut next, out),
+    });
+    (address_ends, port_ends)
+}
+
+/// Leaves the ends of a range, or one value for both, in the next free registers.
+fn load_ends(value: &Value, kind: Kind, next: &mut Register, out: &mut Vec<Expression>) -> (Register, Register) {
+    let mut free = || {
+        let register = *next;
+        *next = Register(next.0 + LARGE);
+        register
+    };
+    if let Value::Range(low, high) = value {
+        let ends = (free(), free());
+        for (end, bytes) in [(ends.0, low), (ends.1, high)] {
+            out.push(Expression::Immediate { to: Some(end), data: Data::Value(kind.turned(bytes)) });
+        }
+        return ends;
+    }
+    let register = free();
+    load_value(value, Some(kind), register, out);
+    (register, register)
+}
+
+/// Leaves a value in a register; `kind` is what the place it is meant for holds.
+fn load_value(value: &Value, kind: Option<Kind>, to: Register, out: &mut Vec<Expression>) {
+    match value {
+        Value::Constant(bytes) | Value::Range(bytes, _) => {
+            let data = Data::Value(kind.map_or_else(|| bytes.clone(), |k| k.turned(bytes)));
+            out.push(Expression::Immediate { to: Some(to), data });
+        }
+        Value::Read(part) => {
+            load_part(part, to, out);
+        }
+        Value::Map { key, map } => {
+            load_parts(key, to, out);
+            out.push(Expression::Lookup { set: map.clone(), from: to, to: Some(to), verdict: false, inverted: false });
+        }
+        Value::SameMap => {}
+    }
+}
+
+/// Leaves a concatenation in registers that follow one another.
+fn load_parts(parts: &[Part], to: Register, out: &mut Vec<Expression>) {
+    let mut register = to;
+    for part in parts {
+        load_part(part, register, out);
+        let kind = part.selector.kind().unwrap_or(Kind::integer(4));
+        register = Register(register.0.saturating_add((kind.padded() / 4) as u8));
+    }
+}
+
+/// Leaves one value in a register; the number of bits by which it stands too far left there.
+fn load_part(part: &Part, to: Register, out: &mut Vec<Expression>) -> u32 {
+    let mut shift = 0;
+    match &part.selector {
+        Selector::Header(field) => {
+            let (offset, length) = field.bytes();
+            out.push(Expression::Payload { to, base: field.protocol.base(), offset, length });
+            if let Some((mask, by)) = field.mask() {
+                let zero = vec![0; mask.len()];
+                out.push(bitwise(to, mask, zero));
+                shift = by;
+            }
+        }
+        Selector::Raw { base, offset, bits } => load_raw(*base, *offset, *bits, to, out),
+        Selector::Meta(key) => out.push(Expression::Meta { key: *key, to }),
+        Selector::Ct(key, direction) => out.push(Expression::Ct { key: *key, to, direction: *direction }),
+        Selector::Fib { result, flags } => out.push(Expression::Fib { to, result: *result, flags: *flags }),
+        Selector::Route(key) => out.push(Expression::Route { key: *key, to }),
+        Selector::Option { kind, number, offset, length, present } => out.push(Expression::HeaderOption {
+            to,
+            kind: *kind,
+            number: *number,
+            offset: *offset,
+            length: *length,
+            present: *present,
+        }),
+        Selector::Number { random, modulus, offset } => {
+            out.push(Expression::Number { to, random: *random, modulus: *modulus, offset: *offset });
+        }
+        Selector::Hash { of, modulus, seed, offset } => {
+            let from = Register(to.0 + LARGE);
+            load_parts(of, from, out);
+            let length: usize = of.iter().filter_map(Part::kind).map(Kind::padded).sum();
+            let from = (!of.is_empty()).then_some((from, length as u32));
+            out.push(Expression::Hash { to, from, modulus: *modulus, seed: *seed, offset: *offset });
+        }
+    }
+    let kind = part.selector.kind().unwrap_or(Kind::integer(4));
+    if let Some((mask, xor)) = &part.bits {
+        let [mask, xor] = [mask, xor].map(|bits| kind.turned(bits));
+        out.push(bitwise(to, mask, xor));
+    }
+    if part.turned && kind.order == Order::Host {
+        let length = kind.length as u32;
+        out.push(Expression::Byteorder { from: to, to, to_host: false, length, size: length });
+    }
+    shift
+}
+
+fn load_raw(base: Base, offset: u32, bits: u32, to: Register, out: &mut Vec<Expression>) {
+    out.push(Expression::Payload { to, base, offset: offset / 8, length: bits.div_ceil(8) });
+}
+
+fn bitwise(register: Register, mask: Vec<u8>, xor: Vec<u8>) -> Expression {
+    let length = mask.len() as u32;
+    Expression::Bitwise { from: register, to: register, length, operation: Bitwise::Bool { mask, xor } }
+}
+
+/// A value of a field that does not fill its bytes, moved to where it stands in them.
+fn placed(selector: &Selector, bytes: Vec<u8>, shift: u32) -> Vec<u8> {
+    match selector {
+        Selector::Header(field) if field.mask().is_some() => shifted(&bytes, field.bytes().1 as usize, shift),
+        _ => bytes,
+    }
+}
+
+fn shifted(bytes: &[u8], length: usize, shift: u32) -> Vec<u8> {
+    let number = value::number(bytes).unwrap_or(0) << shift;
+    let wide = number.to_be_bytes();
+    match wide.len().checked_sub(length) {
+        Some(skip) => wide[skip..].to_vec(),
+        None => bytes.to_vec(),
+    }
+}
+
+/// A mask whose first `length` bits are set.
+pub(super) fn prefix_mask(bytes: usize, length: u32) -> Vec<u8> {
+    (0..bytes as u32).map(|byte| !(0xff_u32 >> length.saturating_sub(byte * 8).min(8)) as u8).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_of_prefixes() {
+        assert_eq!(prefix_mask(4, 20), [255, 255, 240, 0]);
+        assert_eq!(prefix_mask(4, 0), [0; 4]);
+        assert_eq!(prefix_mask(4, 32), [255; 4]);
+    }
+}

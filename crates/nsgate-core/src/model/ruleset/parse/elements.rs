@@ -1,0 +1,216 @@
+//! The elements of sets and maps.
+
+use super::super::expression::{Data, Verdict};
+use super::super::interval::elements_of_range;
+use super::super::value_type::{Kind, Order, ValueType};
+use super::super::{Element, Set, SetData, value_type};
+use super::ParseError;
+use super::action;
+use super::expression::{Written, read, written};
+use super::lexer::{Cursor, Token};
+
+/// The first and last value of one part of a key.
+type Ends = (Vec<u8>, Vec<u8>);
+
+/// One element as it was written: first and last value of each part, and what belongs to it.
+pub(super) struct WrittenElement {
+    /// None for the element that stands for all other keys.
+    key: Option<Vec<Ends>>,
+    data: Option<Data>,
+    comment: Option<String>,
+}
+
+/// What a map leads to, as far as it is known before its elements are read.
+#[derive(Clone, Debug)]
+pub(super) enum DataKind {
+    /// It is a plain set.
+    None,
+    /// Verdicts.
+    Verdict,
+    /// Values of these kinds.
+    Value(Vec<Kind>),
+}
+
+impl DataKind {
+    /// What a set that exists leads to.
+    pub(super) fn of(set: &Set) -> Self {
+        match set.data {
+            None => Self::None,
+            Some(SetData::Verdict) => Self::Verdict,
+            Some(SetData::Value { data_type, length }) => Self::Value(
+                value_type::parts(data_type, length as usize).unwrap_or_else(|| vec![Kind::integer(length as usize)]),
+            ),
+        }
+    }
+
+    fn of_set(&self) -> Option<SetData> {
+        match self {
+            Self::None => None,
+            Self::Verdict => Some(SetData::Verdict),
+            Self::Value(kinds) => Some(SetData::Value {
+                data_type: value_type::type_number(kinds),
+                length: match &kinds[..] {
+                    [single] => single.length as u32,
+                    many => many.iter().map(|k| k.padded() as u32).sum(),
+                },
+            }),
+        }
+    }
+}
+
+/// Reads elements in braces.
+pub(super) fn braced(
+    cursor: &mut Cursor<'_>,
+    kinds: &[Kind],
+    data: &DataKind,
+) -> Result<Vec<WrittenElement>, ParseError> {
+    cursor.sign("{")?;
+    let mut elements = Vec::new();
+    loop {
+        cursor.skip_ends();
+        if cursor.take_sign("}") {
+            return Ok(elements);
+        }
+        elements.push(element(cursor, kinds, data)?);
+        cursor.skip_ends();
+        if !cursor.take_sign(",") {
+            cursor.sign("}")?;
+            return Ok(elements);
+        }
+    }
+}
+
+/// The anonymous set that holds these.
+pub(super) fn anonymous(name: String, kinds: &[Kind], data: &DataKind, written: Vec<WrittenElement>) -> Set {
+    let interval = written.iter().filter_map(|e| e.key.as_ref()).flatten().any(|(low, high)| low != high);
+    let types: Vec<ValueType> = kinds.iter().map(|k| k.value_type).collect();
+    let mut set = Set { anonymous: true, constant: true, interval, data: data.of_set(), ..Set::new(name, &types) };
+    set.key_length = match kinds {
+        [single] => single.length,
+        many => many.iter().map(|k| k.padded()).sum(),
+    } as u32;
+    if kinds.len() > 1 {
+        set.key_parts = kinds.iter().map(|k| k.length as u32).collect();
+    }
+    set.elements = kept(kinds, interval, written);
+    set
+}
+
+/// Elements as a set keeps them.
+pub(super) fn kept(kinds: &[Kind], interval: bool, written: Vec<WrittenElement>) -> Vec<Element> {
+    let mut elements = Vec::new();
+    for WrittenElement { key, data, comment } in written {
+        let element = Element { data, comment, ..Element::default() };
+        let Some(parts) = key else {
+            elements.push(Element { catch_all: true, ..element });
+            continue;
+        };
+        let join = |end: fn(&Ends) -> &Vec<u8>| -> Vec<u8> {
+            let mut bytes = Vec::new();
+            for (part, kind) in parts.iter().zip(kinds) {
+                let kind = if interval { kind.in_network_order() } else { *kind };
+                bytes.extend(kind.turned(end(part)));
+                if kinds.len() > 1 {
+                    bytes.resize(bytes.len().next_multiple_of(4), 0);
+                }
+            }
+            bytes
+        };
+        let (low, high) = (join(|p| &p.0), join(|p| &p.1));
+        match (interval, kinds) {
+            (false, _) => elements.push(Element { key: low, ..element }),
+            (true, [_]) => elements.extend(elements_of_range(low, &high, element)),
+            (true, _) => elements.push(Element { key: low, key_end: Some(high), ..element }),
+        }
+    }
+    if interval && kinds.len() == 1 {
+        elements.sort_by(|a, b| (a.catch_all, &a.key, !a.interval_end).cmp(&(b.catch_all, &b.key, !b.interval_end)));
+    }
+    elements
+}
+
+fn element(cursor: &mut Cursor<'_>, kinds: &[Kind], data: &DataKind) -> Result<WrittenElement, ParseError> {
+    let key = if cursor.take_sign("*") { None } else { Some(key(cursor, kinds)?) };
+    let mut comment = comment(cursor)?;
+    let data = match data {
+        DataKind::None => None,
+        DataKind::Verdict => {
+            cursor.sign(":")?;
+            Some(Data::Verdict(verdict(cursor)?))
+        }
+        DataKind::Value(kinds) => {
+            cursor.sign(":")?;
+            Some(Data::Value(self::data(cursor, kinds)?))
+        }
+    };
+    comment = comment.or(self::comment(cursor)?);
+    Ok(WrittenElement { key, data, comment })
+}
+
+fn verdict(cursor: &mut Cursor<'_>) -> Result<Verdict, ParseError> {
+    match action::verdict(cursor)? {
+        Some(verdict) => Ok(verdict),
+        None => Err(cursor.error("a verdict such as 'accept' or 'jump CHAIN'")),
+    }
+}
+
+fn comment(cursor: &mut Cursor<'_>) -> Result<Option<String>, ParseError> {
+    if cursor.take_word("comment") { cursor.text("a comment in quotes").map(Some) } else { Ok(None) }
+}
+
+fn key(cursor: &mut Cursor<'_>, kinds: &[Kind]) -> Result<Vec<Ends>, ParseError> {
+    let mut parts = Vec::new();
+    for (index, kind) in kinds.iter().enumerate() {
+        if index > 0 {
+            cursor.sign(".")?;
+        }
+        parts.push(ends(*kind, key_part(cursor, *kind)?));
+    }
+    Ok(parts)
+}
+
+/// One part of a key; the colon of a map may stand at its end without a space.
+fn key_part(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Written, ParseError> {
+    if let (true, Some(Token::Word(word))) = (kind.value_type.is_flags(), cursor.peek())
+        && let Some(found) = read(kind, word, false)
+    {
+        cursor.advance();
+        return Ok(found);
+    }
+    written(cursor, kind)
+}
+
+/// The first and last value.
+fn ends(kind: Kind, written: Written) -> Ends {
+    match written {
+        Written::One(bytes) if kind.order == Order::Text && bytes.len() < kind.length => {
+            let fill = |with: u8| {
+                let mut filled = bytes.clone();
+                filled.resize(kind.length, with);
+                filled
+            };
+            (fill(0), fill(0xff))
+        }
+        Written::One(bytes) => (bytes.clone(), bytes),
+        Written::Range(low, high) => (low, high),
+        Written::Prefix(bytes, length) => {
+            let mask = super::super::lower::prefix_mask(bytes.len(), length);
+            let high = bytes.iter().zip(mask).map(|(b, m)| b | !m).collect();
+            (bytes, high)
+        }
+    }
+}
+
+fn data(cursor: &mut Cursor<'_>, kinds: &[Kind]) -> Result<Vec<u8>, ParseError> {
+    let mut bytes = Vec::new();
+    for (index, kind) in kinds.iter().enumerate() {
+        if index > 0 {
+            cursor.sign(".")?;
+        }
+        bytes.extend(kind.turned(&super::expression::one(cursor, *kind)?));
+        if kinds.len() > 1 {
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
+    }
+    Ok(bytes)
+}
