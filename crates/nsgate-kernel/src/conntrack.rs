@@ -83,7 +83,7 @@ fn flow(direction: &Attributes<'_>) -> Option<Flow> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::netlink::Protocol;
+    use crate::netlink::{Protocol, hostile};
     use crate::sandbox::test;
 
     /// `IPCTNL_MSG_CT_NEW`.
@@ -128,6 +128,11 @@ mod tests {
     fn flow_of(protocol: u8, source: &str, source_port: u16, destination: &str, destination_port: u16) -> Flow {
         let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
         Flow { protocol, source, destination, source_port, destination_port }
+    }
+
+    #[test]
+    fn no_bytes_do_harm() {
+        hostile::try_on(read);
     }
 
     #[test]

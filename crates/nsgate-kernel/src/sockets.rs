@@ -89,8 +89,13 @@ mod tests {
     use std::net::{TcpListener, UdpSocket};
 
     use super::*;
-    use crate::netlink::Protocol;
+    use crate::netlink::{Protocol, hostile};
     use crate::sandbox::test;
+
+    #[test]
+    fn no_bytes_do_harm() {
+        hostile::try_on(|message| read(Transport::Udp, message));
+    }
 
     #[test]
     fn what_listens_is_found() {

@@ -155,7 +155,7 @@ impl Batch {
     }
 
     /// The bytes of the requests from `first` up to, not including, `end`.
-    pub(super) fn part(&self, first: usize, end: usize) -> &[u8] {
+    pub(crate) fn part(&self, first: usize, end: usize) -> &[u8] {
         let start = self.starts.get(first).copied().unwrap_or(self.bytes.len());
         let stop = self.starts.get(end).copied().unwrap_or(self.bytes.len());
         &self.bytes[start..stop]

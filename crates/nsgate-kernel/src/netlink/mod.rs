@@ -6,6 +6,8 @@
 
 mod attribute;
 mod batch;
+#[cfg(test)]
+pub(crate) mod hostile;
 mod listing;
 mod socket;
 

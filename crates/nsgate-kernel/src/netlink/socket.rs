@@ -27,6 +27,8 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 const SEND_BUFFER: usize = 64 << 20;
 /// Requests sent in one system call: their answers fit the receive buffer that an ordinary user is given.
 const REQUESTS_AT_ONCE: usize = 128;
+/// What of a batch is sent in one system call: as much as fits the send buffer that an ordinary user is given.
+const BYTES_AT_ONCE: usize = 128 * 1024;
 /// How often a dump that the kernel calls inconsistent is asked for again.
 const ATTEMPTS: usize = 8;
 /// The most that one dump may bring.
@@ -137,7 +139,10 @@ impl Socket {
         let mut answers = Answers { outcomes: vec![Ok(()); batch.len()], replies: Vec::new() };
         let mut first = 0;
         while first < batch.len() {
-            let end = batch.len().min(first + REQUESTS_AT_ONCE);
+            let mut end = batch.len().min(first + REQUESTS_AT_ONCE);
+            while end > first + 1 && batch.part(first, end).len() > BYTES_AT_ONCE {
+                end -= 1;
+            }
             self.exchange(batch, first, end, &mut answers)?;
             first = end;
         }

@@ -49,3 +49,13 @@ fn read(message: &Message<'_>) -> Option<(LinkIndex, Address)> {
     };
     Some((link, address))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::netlink::hostile;
+
+    #[test]
+    fn no_bytes_do_harm() {
+        hostile::try_on(super::read);
+    }
+}

@@ -154,3 +154,13 @@ fn read_settings(link: &mut Link, families: &Attributes<'_>) {
     link.settings4 = values(libc::AF_INET, n::INET_CONF);
     link.settings6 = values(libc::AF_INET6, n::INET6_CONF);
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::netlink::hostile;
+
+    #[test]
+    fn no_bytes_do_harm() {
+        hostile::try_on(super::read);
+    }
+}

@@ -58,3 +58,13 @@ fn state_of(number: u16) -> NeighbourState {
 pub(super) fn state_number(state: NeighbourState) -> u16 {
     STATES.iter().find(|(_, s)| *s == state).map_or(libc::NUD_NONE, |(number, _)| *number)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::netlink::hostile;
+
+    #[test]
+    fn no_bytes_do_harm() {
+        hostile::try_on(super::read);
+    }
+}

@@ -80,6 +80,8 @@ pub(super) mod rule {
     pub(crate) const GOTO: u16 = 4;
     pub(crate) const PRIORITY: u16 = 6;
     pub(crate) const MARK: u16 = 10;
+    pub(crate) const TUNNEL: u16 = 12;
+    pub(crate) const SUPPRESS_GROUP: u16 = 13;
     pub(crate) const SUPPRESS_PREFIX_LENGTH: u16 = 14;
     pub(crate) const TABLE: u16 = 15;
     pub(crate) const MARK_MASK: u16 = 16;
@@ -90,6 +92,8 @@ pub(super) mod rule {
     pub(crate) const TRANSPORT: u16 = 22;
     pub(crate) const SOURCE_PORTS: u16 = 23;
     pub(crate) const DESTINATION_PORTS: u16 = 24;
+    pub(crate) const SOURCE_PORT_MASK: u16 = 28;
+    pub(crate) const DESTINATION_PORT_MASK: u16 = 29;
 
     /// `FIB_RULE_INVERT`.
     pub(crate) const INVERTED: u32 = 2;

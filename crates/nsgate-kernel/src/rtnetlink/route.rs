@@ -163,3 +163,13 @@ pub(super) fn scope_number(scope: Scope) -> u8 {
         known => SCOPES.iter().find(|(_, s)| *s == known).map_or(libc::RT_SCOPE_UNIVERSE, |(number, _)| *number),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::netlink::hostile;
+
+    #[test]
+    fn no_bytes_do_harm() {
+        hostile::try_on(super::read);
+    }
+}

@@ -88,6 +88,12 @@ fn read_condition(rule: &mut Rule, attribute: &Attribute<'_>) -> Option<()> {
         r::TRANSPORT => rule.protocol = Some(attribute.u8()?),
         r::SOURCE_PORTS => rule.source_ports = Some(ports(attribute)?),
         r::DESTINATION_PORTS => rule.destination_ports = Some(ports(attribute)?),
+        // A condition that is not modelled would make the rule match what it does not match.
+        r::SUPPRESS_GROUP if attribute.u32() != Some(u32::MAX) => return None,
+        r::SOURCE_PORT_MASK | r::DESTINATION_PORT_MASK if attribute.u16() != Some(u16::MAX) => return None,
+        r::SUPPRESS_GROUP | r::SOURCE_PORT_MASK | r::DESTINATION_PORT_MASK => {}
+        r::TUNNEL => return None,
+        newer if newer > r::DESTINATION_PORTS => return None,
         _ => {}
     }
     Some(())
@@ -97,4 +103,31 @@ fn read_condition(rule: &mut Rule, attribute: &Attribute<'_>) -> Option<()> {
 fn ports(attribute: &Attribute<'_>) -> Option<(u16, u16)> {
     let [a, b, c, d] = attribute.array::<4>()?;
     Some((u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::{Messages, hostile};
+
+    #[test]
+    fn no_bytes_do_harm() {
+        hostile::try_on(read);
+    }
+
+    #[test]
+    fn a_condition_that_is_not_modelled_is_not_passed_over() {
+        let rule = |extra: fn(&mut Batch)| {
+            let mut batch = Batch::new();
+            batch.begin(libc::RTM_NEWRULE, 0, &[libc::AF_INET as u8, 0, 0, 0, 0, 0, 0, r::TO_TABLE, 0, 0, 0, 0]);
+            batch.u32(r::TABLE, 7);
+            extra(&mut batch);
+            Messages::new(batch.part(0, 1)).find_map(|message| read(&message))
+        };
+        assert_eq!(rule(|_| {}).unwrap().action, RuleAction::Table(7));
+        assert!(rule(|b| b.u16(r::SOURCE_PORT_MASK, u16::MAX)).is_some());
+        assert!(rule(|b| b.u16(r::SOURCE_PORT_MASK, 1)).is_none());
+        // FRA_DSCP.
+        assert!(rule(|b| b.u8(25, 10)).is_none());
+    }
 }

@@ -236,12 +236,15 @@ fn policy_rules_read_back_in_order() {
             &[
                 "ip rule add priority 100 from 10.0.0.0/8 fwmark 0x1/0xf ipproto 6 dport 80-90 lookup 77",
                 "ip rule add priority 90 not from all to 10.3.0.0/16 iif lo blackhole",
+                "ip rule add priority 110 ipproto 17 sport 53 lookup 78",
                 "ip -6 rule add priority 200 from fd00::/8 prohibit",
             ],
         );
-        let all = rules(&mut socket).unwrap().items;
+        let all = rules(&mut socket).unwrap();
+        assert_eq!(all.unread, 0);
+        let all = all.items;
         let four: Vec<u32> = all.iter().filter(|r| r.family == Family::V4).map(|r| r.priority).collect();
-        assert_eq!(four, [0, 90, 100, 32766, 32767]);
+        assert_eq!(four, [0, 90, 100, 110, 32766, 32767]);
         let marked = all.iter().find(|r| r.priority == 100).unwrap();
         assert_eq!((marked.mark, marked.protocol, marked.destination_ports), (Some((1, 15)), Some(6), Some((80, 90))));
         assert_eq!(marked.action, RuleAction::Table(77));

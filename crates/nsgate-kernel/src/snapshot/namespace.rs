@@ -1,12 +1,12 @@
 //! One namespace, read by a thread that is in it.
 
-use nsgate_core::model::{Limit, LinkIndex, Namespace, NetnsName, Sysctls};
+use nsgate_core::model::{Limit, LinkIndex, Namespace, NetnsName};
 
 use super::settings;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::netlink::{Listing, Protocol, Socket};
 use crate::netns::Netns;
-use crate::{rtnetlink, sockets, sysctl};
+use crate::{rtnetlink, sockets};
 
 /// What one look at a namespace gave.
 pub(super) struct Look {
@@ -69,14 +69,9 @@ impl Look {
     }
 
     fn read_settings(&mut self) {
-        let mut sysctls = Sysctls::default();
-        for name in settings::names() {
-            match sysctl::read_here(&name) {
-                Ok(value) => sysctls.insert(name, value),
-                // What the kernel does not have decides nothing.
-                Err(error) if error.kind() == Kind::NotFound => {}
-                Err(error) => self.limit(name.as_str(), &error),
-            }
+        let (sysctls, failed) = settings::read_here();
+        for (name, error) in failed {
+            self.limit(name.as_str(), &error);
         }
         self.namespace.sysctls = sysctls;
     }

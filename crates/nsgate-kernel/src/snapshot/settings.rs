@@ -1,6 +1,20 @@
 //! The sysctls of a namespace that decide what becomes of packets. Those of single interfaces come with the interfaces.
+//!
+//! With many namespaces, finding a file below `/proc/sys/net` from the top is slow: every namespace has its own `ipv4`
+//! under the same name, and the kernel goes through all of them. So each of the few directories is found once, and the
+//! files are found from there.
 
-use nsgate_core::model::{Family, Setting, Sysctl};
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+
+use nsgate_core::model::{Family, Setting, Sysctl, Sysctls};
+use rustix::fs::{Mode, OFlags, open, openat};
+use rustix::io::Errno;
+
+use crate::error::Error;
+
+/// The longest value that is taken, in bytes.
+const LONGEST: usize = 256;
 
 /// By what they decide.
 const NAMES: [&str; 33] = [
@@ -52,11 +66,46 @@ const NAMES: [&str; 33] = [
     "net.bridge.bridge-nf-call-arptables",
 ];
 
+/// Reads them all in the namespace that the calling thread is in, and says of which it could not.
+pub(super) fn read_here() -> (Sysctls, Vec<(Sysctl, Error)>) {
+    let mut sysctls = Sysctls::default();
+    let mut failed = Vec::new();
+    let mut directories = BTreeMap::new();
+    for name in names() {
+        match read(&mut directories, &name.path()) {
+            Ok(value) => sysctls.insert(name, value),
+            // What the kernel does not have decides nothing.
+            Err(Errno::NOENT) => {}
+            Err(errno) => {
+                let error = Error::new("read", name.as_str(), errno);
+                failed.push((name, error));
+            }
+        }
+    }
+    (sysctls, failed)
+}
+
 /// All that are read.
-pub(super) fn names() -> impl Iterator<Item = Sysctl> {
+fn names() -> impl Iterator<Item = Sysctl> {
     let of_all = Family::BOTH.into_iter().flat_map(|family| {
         let names = Setting::ALL.into_iter().filter_map(move |setting| setting.name(family));
         names.map(move |name| Sysctl::of_all(family, name))
     });
     NAMES.into_iter().map(Sysctl::known).chain(of_all)
+}
+
+/// Reads one file, found from the directory that is second on its path: `net/ipv4`, `net/ipv6`, `net/netfilter`.
+fn read(directories: &mut BTreeMap<String, Result<OwnedFd, Errno>>, path: &str) -> Result<String, Errno> {
+    let second = path.match_indices('/').nth(1).ok_or(Errno::NOENT)?.0;
+    let (directory, file) = (&path[..second], &path[second + 1..]);
+    let directory = directories.entry(directory.to_owned()).or_insert_with(|| {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        open(format!("/proc/sys/{directory}"), flags, Mode::empty())
+    });
+    let directory = directory.as_ref().map_err(|errno| *errno)?;
+    let file = openat(directory, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut value = [0; LONGEST];
+    let length = rustix::io::read(&file, &mut value)?;
+    let value = std::str::from_utf8(&value[..length]).map_err(|_| Errno::ILSEQ)?;
+    Ok(value.trim_end_matches('\n').to_owned())
 }
