@@ -19,11 +19,13 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_bind, mount_change, move_mount,
     open_tree,
 };
-use rustix::process::Signal;
+use rustix::process::{Signal, getpid, setpgid};
+use rustix::termios::{isatty, tcsetpgrp};
 use rustix::thread::UnshareFlags;
 
 use crate::error::meaning;
 use crate::netns::Netns;
+use crate::sys::Signals;
 use crate::{Error, Kind, sys};
 
 /// Moves the calling thread into the namespace for good, with file systems to match; the program to run comes next.
@@ -55,8 +57,25 @@ pub fn replace(program: &OsStr, arguments: &[OsString]) -> Error {
 pub fn shell(user: u32) -> Result<i32, Error> {
     let shell = login_shell(user);
     sys::survive(&[Signal::INT, Signal::QUIT]);
+    take_terminal();
     let status = Command::new(&shell).status().map_err(|error| unstarted(shell.as_os_str(), &error))?;
     Ok(status_code(status))
+}
+
+/// Makes this process the leader of the terminal's foreground, where there is a terminal.
+///
+/// A shell hands the terminal back to whom it had it from, and in a sandbox the group of processes that it was started
+/// in has no number.
+fn take_terminal() {
+    let terminal = std::io::stdin();
+    if !isatty(&terminal) {
+        return;
+    }
+    // Whoever asks for the terminal from the background is stopped by this signal otherwise.
+    let before = Signals::of(&[Signal::TTOU]).block();
+    // Without it a shell complains at its end, and works until then.
+    let _ = setpgid(None, None).and_then(|()| tcsetpgrp(&terminal, getpid()));
+    before.restore();
 }
 
 /// The exit status as shells put it: 128 and the signal for what a signal ended.

@@ -5,13 +5,13 @@
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a test, though not one that the compiler knows as such")]
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, panic, process, thread};
 
-use nsgate_kernel::{netns, sandbox};
+use nsgate_kernel::{exec, netns, sandbox};
 use rustix::process::{Pid, Signal, kill_process};
 
 type Named<F> = (&'static str, F);
@@ -26,6 +26,7 @@ const TESTS: &[Named<fn()>] = &[
     ("several_threads_are_refused", several_threads_are_refused),
     ("everything_ends_with_a_killed_process", everything_ends_with_a_killed_process),
     ("sandboxes_nest", sandboxes_nest),
+    ("a_shell_lives_in_the_sandbox", a_shell_lives_in_the_sandbox),
 ];
 
 const SCENES: &[Named<fn()>] = &[
@@ -40,6 +41,7 @@ const SCENES: &[Named<fn()>] = &[
     ("busy", scene_busy),
     ("sleep", scene_sleep),
     ("nested", scene_nested),
+    ("shell", scene_shell),
 ];
 
 fn main() -> ExitCode {
@@ -319,4 +321,16 @@ fn scene_nested() {
     let mut again = scene("nested");
     again.arg("again");
     print!("{}", played(again));
+}
+
+fn a_shell_lives_in_the_sandbox() {
+    let mut shell = scene("shell").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    shell.stdin.take().unwrap().write_all(b"echo /run/*; exit 3\n").unwrap();
+    let Output { status, stdout, .. } = shell.wait_with_output().unwrap();
+    assert_eq!((String::from_utf8_lossy(&stdout).as_ref(), status.code()), ("/run/netns\n", Some(3)));
+}
+
+fn scene_shell() {
+    let entered = sandbox::enter().unwrap();
+    process::exit(exec::shell(entered.user).unwrap());
 }

@@ -189,7 +189,7 @@ mod tests {
         test(|| {
             build(&["ip netns add blue"]);
             std::fs::write("/run/netns/left", "").unwrap();
-            let own = name(&format!("pid:{}", std::process::id()));
+            let own = name(&format!("pid:{}", std::fs::read_link("/proc/self").unwrap().display()));
             let world = take(&[own.clone(), name("/run/netns/blue")]).unwrap();
             assert_eq!(world.namespaces.len(), 2);
             assert_eq!(world.namespace(&own).unwrap().name, NetnsName::host());
