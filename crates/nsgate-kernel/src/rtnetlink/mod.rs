@@ -8,6 +8,7 @@ mod link;
 mod lookup;
 mod neighbour;
 mod netnsid;
+mod nexthop;
 mod numbers;
 mod route;
 mod rule;

@@ -72,6 +72,17 @@ pub(super) const HOP_ON_LINK: u32 = 4;
 /// `RTNH_F_LINKDOWN`.
 pub(super) const HOP_LINK_DOWN: u32 = 16;
 
+/// `NHA_*`: attributes of a nexthop object.
+pub(super) mod nexthop {
+    /// `RTM_GETNEXTHOP`.
+    pub(crate) const GET: u16 = 106;
+    pub(crate) const ID: u16 = 1;
+    pub(crate) const GROUP: u16 = 2;
+    pub(crate) const BLACKHOLE: u16 = 4;
+    pub(crate) const OIF: u16 = 5;
+    pub(crate) const GATEWAY: u16 = 6;
+}
+
 /// `FRA_*`: attributes of a policy rule.
 pub(super) mod rule {
     pub(crate) const DESTINATION: u16 = 1;

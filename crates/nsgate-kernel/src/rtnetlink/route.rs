@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use nsgate_core::model::{Family, LinkIndex, NextHop, Route, RouteKind, Scope};
 
-use super::numbers as n;
+use super::{nexthop, numbers as n};
 use crate::error::Error;
 use crate::netlink::{Attribute, Attributes, Batch, Listing, Message, Socket};
 
@@ -18,7 +18,9 @@ pub fn routes(socket: &mut Socket) -> Result<Listing<Route>, Error> {
         batch.begin(libc::RTM_GETROUTE, 0, &header);
         socket.list(&mut batch, "routes", read)
     };
-    Ok(of_family(Family::V4)?.join(of_family(Family::V6)?))
+    let mut found = of_family(Family::V4)?.join(of_family(Family::V6)?);
+    nexthop::fill_in(socket, &mut found.items)?;
+    Ok(found)
 }
 
 /// Reads one route message.
@@ -96,7 +98,7 @@ fn read_hop(hop: &mut NextHop, attribute: &Attribute<'_>) {
     }
 }
 
-fn set_hop_flags(hop: &mut NextHop, flags: u32) {
+pub(super) fn set_hop_flags(hop: &mut NextHop, flags: u32) {
     hop.dead = flags & n::HOP_DEAD != 0;
     hop.on_link = flags & n::HOP_ON_LINK != 0;
     hop.link_down = flags & n::HOP_LINK_DOWN != 0;
