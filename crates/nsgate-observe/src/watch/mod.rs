@@ -6,6 +6,8 @@
 mod afterwards;
 
 use std::os::fd::AsFd as _;
+use std::panic::resume_unwind;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nsgate_core::model::{Limit, NetnsName};
@@ -113,7 +115,7 @@ impl Watch {
     }
 
     /// Reads what is to be read afterwards, and puts it all together. The probe's socket is closed.
-    pub fn finish(mut self) -> Result<Observation, Error> {
+    pub fn finish(self) -> Result<Observation, Error> {
         let identity = self.identity().copied();
         let sent = identity.filter(|_| self.sent.is_some());
         let journey = sent.map_or_else(Default::default, |i| follow(&i, self.probe.kind, &self.sightings));
@@ -131,9 +133,10 @@ impl Watch {
             waited: u64::try_from(self.waited.as_millis()).unwrap_or(u64::MAX),
             limits: self.limits,
         };
-        for (post, found) in self.posts.iter_mut().zip(found) {
+        for (mut post, found) in self.posts.into_iter().zip(found) {
             let netns = post.netns.name().clone();
             let lost = post.tap.lost()? + post.left_out;
+            close_aside(post.tap);
             let counters = post.before.as_ref().map(|before| found.counters.since(before)).unwrap_or_default();
             observation.tracked.extend(found.tracked.into_iter().map(|entry| (netns.clone(), entry)));
             observation.neighbours.extend(found.neighbours.into_iter().map(|neighbour| (netns.clone(), neighbour)));
@@ -155,9 +158,13 @@ impl Watch {
             }
         }
         let look = |netns: &Netns| Ok((Tap::open(netns.name(), filter)?, counters::read_here()));
-        let set = visit(&chosen, look)?;
+        // Each tap waits until the kernel's readers have taken note of it; together they wait only once.
+        let set: Vec<Result<_, Error>> = thread::scope(|scope| {
+            let looks: Vec<_> = chosen.iter().map(|netns| scope.spawn(move || netns.run(|| look(netns))?)).collect();
+            looks.into_iter().map(|look| look.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
         for (netns, done) in chosen.into_iter().zip(set) {
-            let (tap, before) = match done.and_then(|done: Result<_, Error>| done) {
+            let (tap, before) = match done {
                 Ok(done) => done,
                 Err(error) if *netns.name() == self.probe.from => return Err(error),
                 Err(error) => {
@@ -220,6 +227,12 @@ impl Refusal {
     fn into_error(self, probe: &Probe) -> Error {
         Error::new("make ready", format!("a probe in {} ({})", probe.from, self.operation), self.errno)
     }
+}
+
+/// Closes a tap without waiting: the kernel takes tens of milliseconds until nobody reads it any more.
+fn close_aside(tap: Tap) {
+    // Where no thread can be had, the tap is closed here.
+    let _ = thread::Builder::new().name("close a tap".into()).spawn(move || drop(tap));
 }
 
 /// A cookie and a sequence number that no other probe has.

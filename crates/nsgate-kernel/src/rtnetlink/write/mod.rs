@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use nsgate_core::model::{LinkIndex, LinkName, NetnsName};
-use nsgate_core::plan::{Action, Change, LinkSetting, NewKind, Step};
+use nsgate_core::plan::{Action, Change, LinkSetting, NewKind, NewLink, Step};
 
-use super::link::index_of;
+use super::link::{index_of, links};
 use crate::error::{Error, Kind};
-use crate::netlink::{Batch, Socket};
+use crate::netlink::{Batch, Protocol, Socket};
 use crate::netns::Netns;
 
 /// What stands behind the names in the steps of one namespace.
@@ -99,6 +99,9 @@ pub fn perform(socket: &mut Socket, step: &Step) -> Result<(), Error> {
         names.links.insert(link.clone(), index_of(socket, link)?);
     }
     names.namespaces.extend(other.iter().map(|netns| (netns.name().clone(), netns)));
+    if let (Action::AddLink(new), Some(other)) = (&step.action, &other) {
+        number_apart(socket, new, other, &mut names)?;
+    }
     let mut batch = Batch::new();
     write(&mut batch, &step.action, &names)?;
     let answers = socket.send(&mut batch)?;
@@ -106,6 +109,26 @@ pub fn perform(socket: &mut Socket, step: &Step) -> Result<(), Error> {
         Some((_, refusal)) => Err(refusal.clone().error("do", format!("`{step}`"))),
         None => Ok(()),
     }
+}
+
+/// Gives the two ends of a wire between namespaces different numbers.
+///
+/// The kernel calls an interface up at once where its own number and that of its other end differ; where they happen to
+/// be the same it takes it for one that stands alone, and lets it wait its turn for up to a second.
+fn number_apart(socket: &mut Socket, new: &NewLink, other: &Netns, names: &mut Names<'_>) -> Result<(), Error> {
+    let NewKind::Veth(peer) = &new.kind else { return Ok(()) };
+    let here = next_index(socket)?;
+    let there = other.run(|| next_index(&mut Socket::open(Protocol::Route)?))??;
+    let there = if there == here { LinkIndex(there.0 + 1) } else { there };
+    names.links.insert(new.name.clone(), here);
+    names.peers.insert((other.name().clone(), peer.name.clone()), there);
+    Ok(())
+}
+
+/// A number that no interface of the socket's namespace has.
+fn next_index(socket: &mut Socket) -> Result<LinkIndex, Error> {
+    let highest = links(socket)?.items.iter().map(|found| found.link.index.0).max().unwrap_or(0);
+    Ok(LinkIndex(highest + 1))
 }
 
 impl Names<'_> {
