@@ -7,13 +7,14 @@
 mod names;
 
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::thread;
 
 use nsgate_core::model::NetnsName;
 use rustix::fs::{Mode, OFlags, fstat, fstatfs, open, statfs};
 use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 pub use self::names::{Listed, create, delete, list};
@@ -51,6 +52,7 @@ impl Netns {
 
     fn of_file(file: OwnedFd, name: NetnsName) -> Result<Self, Error> {
         let failed = |errno| Error::new("open network namespace", name.as_str(), errno);
+        make_room_for_files(&file);
         if fstatfs(&file).map_err(failed)?.f_type as u64 != NSFS_MAGIC {
             return Err(if name.is_plain() { stale(&name) } else { not_a_namespace(&name) });
         }
@@ -107,6 +109,16 @@ pub fn visit<'a, T: Send>(
     on_own_thread(&NetnsName::host(), || {
         namespaces.into_iter().map(|netns| netns.enter().map(|()| look(netns))).collect()
     })
+}
+
+/// Lets the process open as many files as the administrator allows once it has used half of the usual number, which is
+/// there for the sake of programs that keep files in a table of fixed size. A machine may have more namespaces.
+fn make_room_for_files(open: &OwnedFd) {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|most| open.as_raw_fd() as u64 >= most / 2) {
+        // If not, whoever opens one too many is told so.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    }
 }
 
 /// The file system that holds namespaces.
@@ -222,6 +234,16 @@ mod tests {
             let expected: Vec<_> = made.iter().map(|netns| (netns.name().clone(), netns.inode())).collect();
             assert_eq!(seen, expected);
             assert_eq!(seen.iter().map(|(_, inode)| inode).collect::<BTreeSet<_>>().len(), 50);
+        });
+    }
+
+    #[test]
+    fn more_can_be_open_than_the_usual_limit_of_files() {
+        test(|| {
+            let limit = getrlimit(Resource::Nofile);
+            setrlimit(Resource::Nofile, Rlimit { current: Some(32), ..limit }).unwrap();
+            let made: Vec<_> = (0..64).map(|n| create(&name(&format!("n{n}"))).unwrap()).collect();
+            assert_eq!(made.len(), 64);
         });
     }
 
