@@ -5,6 +5,7 @@
 //! order of steps: what goes; namespaces, wires, addresses and routes; the packet filter; forwarding; names that go.
 
 mod dismantle;
+mod filter;
 mod forwarding;
 mod routes;
 mod wires;
@@ -32,6 +33,9 @@ pub enum CompileError {
     /// The World has no namespace for the gateway.
     #[error("the namespace of the gateway could not be read")]
     NoGateway,
+    /// The name of the uplink cannot stand in a packet filter.
+    #[error("nftables cannot name the interface '{0}'")]
+    Uplink(LinkName),
 }
 
 /// What leads from this World to what is wanted.
@@ -42,6 +46,7 @@ pub fn compile(wanted: &Wanted, world: &World) -> Result<Compiled, CompileError>
     for network in &wanted.networks {
         builder.network(network);
     }
+    builder.filter()?;
     builder.forwarding();
     builder.delete_namespaces();
     Ok(builder.result)

@@ -7,33 +7,42 @@ mod cursor;
 mod link;
 mod route;
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use cursor::Cursor;
 pub use cursor::ParseError;
 
 use super::step::{Action, Change, NewAddress, NewNeighbour, Step};
-use crate::model::{LinkName, NeighbourState, NetnsName};
+use crate::model::{LinkName, Namespace, NeighbourState, NetnsName, World, ruleset};
 
 impl FromStr for Step {
     type Err = ParseError;
 
     fn from_str(line: &str) -> Result<Self, ParseError> {
+        Step::read_in(line, &World::default())
+    }
+}
+
+impl Step {
+    /// Reads a line where these namespaces are: changes to a set of the packet filter need to know what it holds.
+    pub fn read_in(line: &str, world: &World) -> Result<Self, ParseError> {
         let split = cursor::split(line)?;
         let mut words = Cursor::new(line, &split);
         let mut netns = NetnsName::host();
         let mut action = None;
         while action.is_none() {
             // `ip netns exec NAME` and `nsenter` only say where; a command follows them.
-            action = match words.take("a command: ip, bridge, sysctl or nsenter")? {
+            action = match words.take("a command: ip, bridge, sysctl, nft or nsenter")? {
                 "ip" => ip(&mut words, &mut netns)?,
                 "bridge" => Some(bridge(&mut words, &mut netns)?),
                 "sysctl" => Some(sysctl(&mut words)?),
+                "nft" => Some(nft(&mut words, world.namespace(&netns))?),
                 "nsenter" => {
                     netns = nsenter(&mut words)?;
                     None
                 }
-                _ => return Err(words.unexpected("ip, bridge, sysctl or nsenter")),
+                _ => return Err(words.unexpected("ip, bridge, sysctl, nft or nsenter")),
             };
         }
         let action = words.required(action, "a command")?;
@@ -148,6 +157,18 @@ fn sysctl(words: &mut Cursor<'_>) -> Result<Action, ParseError> {
     }
     let name = name.parse().map_err(|error| words.refused(&error))?;
     Ok(Action::Sysctl { name, value: value.into(), before: None })
+}
+
+/// The words that follow are one text to `nft`, however they are quoted.
+fn nft(words: &mut Cursor<'_>, netns: Option<&Namespace>) -> Result<Action, ParseError> {
+    let first = words.take("a change to the packet filter")?;
+    let text = words.rest(first);
+    let known = netns.map(|netns| Cow::Borrowed(&netns.ruleset)).unwrap_or_default();
+    match ruleset::parse::commands(&text, &known) {
+        Ok(commands) if commands.is_empty() => Err(words.unexpected("a change to the packet filter")),
+        Ok(commands) => Ok(Action::Nft { commands, undo: None }),
+        Err(error) => Err(ParseError { expected: error.expected, found: error.found, ..words.unexpected("") }),
+    }
 }
 
 fn address(words: &mut Cursor<'_>) -> Result<NewAddress, ParseError> {

@@ -333,6 +333,11 @@ fn lines_as_they_are_typed() {
             "ip netns exec ns_1 sysctl -w net.ipv4.tcp_rmem='1 2 3'",
             "ip netns exec ns_1 sysctl -w net.ipv4.tcp_rmem='1 2 3'",
         ),
+        ("nft add table inet nat", "nft 'add table inet nat'"),
+        (
+            "ip netns exec a nft 'add table ip nat; add chain ip nat p { type nat hook postrouting priority 100; }; add rule ip nat p ip saddr 1.1.1.2 oifname eth2 snat to 10.20.30.182'",
+            "ip netns exec a nft 'add table ip nat; add chain ip nat p { type nat hook postrouting priority srcnat; policy accept; }; add rule ip nat p ip saddr 1.1.1.2 oifname \"eth2\" snat to 10.20.30.182'",
+        ),
         ("nsenter -t 7 -n ip link set lo up", "nsenter -t 7 -n ip link set lo up"),
         ("ip -n a link set w1 netns $$", "ip -n a link set w1 netns $$"),
         ("ip link set br0 type bridge_slave isolated on", "bridge link set dev br0 isolated on"),
@@ -344,8 +349,8 @@ fn lines_as_they_are_typed() {
 #[test]
 fn an_error_says_what_was_expected_and_where() {
     for (line, message) in [
-        ("", "expected a command: ip, bridge, sysctl or nsenter, found the end of the line at 0"),
-        ("rm -rf x", "expected ip, bridge, sysctl or nsenter, found 'rm' at 0"),
+        ("", "expected a command: ip, bridge, sysctl, nft or nsenter, found the end of the line at 0"),
+        ("rm -rf x", "expected ip, bridge, sysctl, nft or nsenter, found 'rm' at 0"),
         (
             "ip link set veth2 upp",
             "expected up, down, master, nomaster, mtu, address, alias, arp, promisc, group, name, netns, addrgenmode or type, found 'upp' at 18",
@@ -366,6 +371,8 @@ fn an_error_says_what_was_expected_and_where() {
         ),
         ("ip -6 route add 10.0.0.0/8 dev a", "expected an IPv6 destination after -6, found '10.0.0.0/8' at 16"),
         ("ip rule add from 10.0.0.0/8 lookup 7", "expected priority NUMBER, found the end of the line at 36"),
+        ("nft", "expected a change to the packet filter, found the end of the line at 3"),
+        ("nft 'add tabel ip x'", "expected 'table', 'chain', 'rule', 'set', 'map' or 'element', found 'tabel' at 4"),
         ("sysctl -w net.ipv4.ip_forward", "expected NAME=VALUE, found 'net.ipv4.ip_forward' at 10"),
     ] {
         assert_eq!(shown(line), message, "{line}");

@@ -4,7 +4,6 @@
 //! address brings along, how forwarding spreads. It decides nothing about packets. A step it has no model for is
 //! refused as such, never passed over.
 
-mod filter;
 mod link;
 mod route;
 
@@ -44,7 +43,10 @@ pub fn apply(world: &mut World, step: &Step) -> Result<(), Refusal> {
         Action::Rule(change, new) => rule(namespace(world, netns)?, *change, new),
         Action::Neighbour(change, entry) => neighbour(namespace(world, netns)?, *change, entry),
         Action::Sysctl { name, value, .. } => sysctl(namespace(world, netns)?, name, value),
-        Action::Nft { commands, .. } => filter::transaction(&mut namespace(world, netns)?.ruleset, commands),
+        Action::Nft { commands, .. } => {
+            let ruleset = &mut namespace(world, netns)?.ruleset;
+            ruleset.apply(commands).map_err(|refusal| Refusal::Invalid(refusal.to_string()))
+        }
     }
 }
 

@@ -255,3 +255,88 @@ fn another_instance_is_not_touched() {
     assert_eq!(compiled(THREE, &after).plan.commands(), Vec::<String>::new());
     assert!(after.namespace(&"g1".parse().unwrap()).is_none());
 }
+
+#[test]
+fn the_packet_filter_translates_on_the_way_out_and_nothing_else() {
+    let after = built(THREE, &world(true));
+    let host = after.namespace(&NetnsName::host()).unwrap();
+    let table = &host.ruleset.tables[0];
+    assert_eq!(
+        table.to_string(),
+        r#"table inet nsgate-lab {
+	map snat4 {
+		type ipv4_addr : ipv4_addr
+		flags interval
+		elements = { 1.1.1.0/24 comment "blue" : 10.20.30.182 }
+	}
+
+	set masquerade4 {
+		type ipv4_addr
+		flags interval
+		elements = { 10.0.0.0/24 comment "red" }
+	}
+
+	map snat6 {
+		type ipv6_addr : ipv6_addr
+		flags interval
+	}
+
+	set masquerade6 {
+		type ipv6_addr
+		flags interval
+		elements = { fd00:7::/64 comment "red" }
+	}
+
+	chain postrouting {
+		type nat hook postrouting priority srcnat; policy accept;
+		oifname "eth2" snat ip to ip saddr map @snat4
+		oifname "eth2" ip saddr @masquerade4 masquerade
+		oifname "eth2" snat ip6 to ip6 saddr map @snat6
+		oifname "eth2" ip6 saddr @masquerade6 masquerade
+	}
+}
+"#
+    );
+}
+
+#[test]
+fn another_translation_is_a_change_of_elements() {
+    let mut after = built(THREE, &world(true));
+    let changed = THREE.replace("source-nat = \"masquerade\"", "source-nat = \"10.20.30.182\"");
+    let plan = compiled(&changed, &after).plan;
+    assert_eq!(
+        plan.commands(),
+        ["nft 'add element inet nsgate-lab snat4 { 10.0.0.0/24 comment \"red\" : 10.20.30.182 }; \
+          delete element inet nsgate-lab masquerade4 { 10.0.0.0/24 comment \"red\" }; \
+          delete element inet nsgate-lab masquerade6 { fd00:7::/64 comment \"red\" }'"]
+    );
+    let before = shape(&after);
+    run(&mut after, &plan.steps);
+    assert_eq!(compiled(&changed, &after).plan.commands(), Vec::<String>::new());
+    run(&mut after, &[plan.steps[0].inverse().unwrap()]);
+    assert_eq!(compiled(THREE, &after).plan.commands(), Vec::<String>::new());
+    assert_eq!(before.namespaces.len(), after.namespaces.len());
+}
+
+#[test]
+fn a_table_that_was_tampered_with_is_made_again() {
+    let mut after = built(THREE, &world(true));
+    let tamper = "nft 'flush chain inet nsgate-lab postrouting'".parse().unwrap();
+    run(&mut after, &[tamper]);
+    let plan = compiled(THREE, &after).plan;
+    assert!(
+        plan.commands()[0].starts_with("nft 'delete table inet nsgate-lab; add table inet nsgate-lab; "),
+        "{plan:?}"
+    );
+    run(&mut after, &plan.steps);
+    assert_eq!(compiled(THREE, &after).plan.commands(), Vec::<String>::new());
+}
+
+#[test]
+fn an_uplink_that_nftables_cannot_name_is_refused() {
+    let mut odd = world(true);
+    run(&mut odd, &["ip link add 'a\"b' type dummy".parse().unwrap()]);
+    let mut wanted = wanted(THREE, &odd);
+    wanted.uplink = Some("a\"b".parse().unwrap());
+    assert_eq!(compile(&wanted, &odd).unwrap_err(), CompileError::Uplink("a\"b".parse().unwrap()));
+}

@@ -82,6 +82,16 @@ impl<'a> Cursor<'a> {
         eaten
     }
 
+    /// The word that was taken last and all that are left, with a space between them.
+    pub(super) fn rest(&mut self, first: &str) -> String {
+        let mut text = first.to_owned();
+        while let Some(word) = self.next() {
+            text.push(' ');
+            text.push_str(word);
+        }
+        text
+    }
+
     /// Whether these two words stand side by side in what is left.
     pub(super) fn ahead(&self, first: &str, second: &str) -> bool {
         self.words[self.next.min(self.words.len())..].windows(2).any(|w| w[0].text == first && w[1].text == second)
