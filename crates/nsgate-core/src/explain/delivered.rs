@@ -2,18 +2,18 @@
 
 use super::evidence;
 use super::{Cause, Place, Verdict};
-use crate::model::NetnsName;
+use crate::model::{NetnsName, World};
 use crate::trace::{Leg, Observation};
 
 /// The verdict for a probe that was answered.
-pub(super) fn verdict(observation: &Observation) -> Verdict {
+pub(super) fn verdict(world: &World, observation: &Observation) -> Verdict {
     let probe = &observation.probe;
     let summary = format!("{} from {} to {} was answered", probe.kind, probe.from, probe.destination);
     let place = Place::all_of(&NetnsName::host());
     let mut verdict = Verdict::new(Cause::Delivered, place, probe.destination.to_string(), summary);
     for leg in [Leg::Request, Leg::Answer] {
         if let Some(sight) = observation.journey.furthest(leg) {
-            verdict = verdict.shown_by(evidence::seen(sight, "last seen"));
+            verdict = verdict.shown_by(evidence::seen(world, sight, ""));
         }
     }
     verdict

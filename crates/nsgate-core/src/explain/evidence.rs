@@ -1,16 +1,18 @@
 //! The wording of evidence, one function for each way of learning something.
 
 use super::{Evidence, EvidenceKind, Loss};
-use crate::model::{Family, Link, Namespace, NextHop, Route, RouteKind, Setting, Sysctl, TABLE_MAIN};
+use crate::model::{Family, Link, Namespace, NextHop, Route, RouteKind, Setting, Sysctl, TABLE_MAIN, World};
 use crate::trace::{Ending, Leg, Sight, Way};
 
-/// A frame was seen.
-pub(super) fn seen(sight: &Sight, what: &str) -> Evidence {
+/// A frame was seen: `how` it was ("last seen", "without a reply").
+pub(super) fn seen(world: &World, sight: &Sight, how: &str) -> Evidence {
     let way = match sight.way {
-        Way::In => "coming in",
-        Way::Out => "going out",
+        Way::In => "came in at",
+        Way::Out => "went out at",
     };
-    let text = format!("{} {what} {way}: {}", leg_name(sight.leg), sight.header.text);
+    let link = world.namespace(&sight.netns).and_then(|n| n.link(sight.link));
+    let link = link.map_or_else(|| format!("interface {}", sight.link.0), |l| l.name.to_string());
+    let text = format!("{} {way} {link}{how}: {}", leg_name(sight.leg), sight.header.text);
     Evidence::new(EvidenceKind::Sighting, &sight.netns, text)
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Loss;
+use crate::model::ruleset::{Ruleset, parse};
 use crate::model::{Family, Link, LinkName, Namespace, Route, RouteKind, Setting, Sysctl};
 use crate::plan::{Action, Change, Hop, LinkSetting, NewRoute, Plan, Step};
 
@@ -81,4 +82,31 @@ fn router(loss: &Loss<'_>) -> Option<(IpAddr, LinkName)> {
     });
     let first = found.next()?;
     found.next().is_none().then_some(first)
+}
+
+/// Translates sources on their way out of one interface, in a table of its own.
+pub(super) fn masquerade(netns: &Namespace, out: &Link, source: IpAddr) -> Plan {
+    let family = if source.is_ipv4() { "ip" } else { "ip6" };
+    let net = network_of(netns, out, source);
+    let table = format!("{family} nsgate-mend");
+    let text = format!(
+        "add table {table}\n\
+         add chain {table} postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}\n\
+         add rule {table} postrouting {family} saddr {net} oifname \"{}\" masquerade\n",
+        out.name
+    );
+    let parsed = |text: &str| parse::commands(text, &Ruleset::default()).ok();
+    match parsed(&text) {
+        Some(commands) => {
+            let undo = parsed(&format!("delete table {table}\n"));
+            Plan::of(Step::new(&netns.name, Action::Nft { commands, undo }))
+        }
+        None => Plan::default(),
+    }
+}
+
+/// The network that a source belongs to as the gateway knows it: the prefix of the interface that leads to it.
+fn network_of(netns: &Namespace, out: &Link, source: IpAddr) -> IpNet {
+    let inside = netns.links.iter().filter(|l| l.index != out.index).flat_map(|l| &l.addresses);
+    inside.map(|a| a.net.trunc()).find(|n| n.contains(&source)).unwrap_or_else(|| IpNet::from(source))
 }

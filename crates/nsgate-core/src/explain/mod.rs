@@ -64,7 +64,7 @@ const ORDER: &[Check] = &[
 /// Says why the probe was lost, or that it was delivered.
 pub fn explain(world: &World, observation: &Observation) -> Report {
     if observation.ending == Ending::Answered {
-        return Report { verdict: delivered::verdict(observation), further: Vec::new() };
+        return Report { verdict: delivered::verdict(world, observation), further: Vec::new() };
     }
     let Some(loss) = Loss::find(world, observation) else {
         return Report { verdict: uncertain::nowhere(observation), further: Vec::new() };

@@ -80,7 +80,7 @@ fn question_refused<'a>(loss: &Loss<'a>) -> Option<(&'a Namespace, &'a Link, IpA
     netns.holder(heard.header.destination)?;
     let source = heard.header.source;
     refuses(netns, link, source, in_force(netns, link)?.1)?;
-    Some((netns, link, source, evidence::seen(heard, "without a reply")))
+    Some((netns, link, source, evidence::seen(loss.world, heard, " without a reply")))
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub(super) fn closed(loss: &Loss<'_>) -> Option<Verdict> {
     Some(
         Verdict::new(Cause::ServiceClosed, Place::at(&netns.name, &holder.name), object, summary)
             .shown_by(refusal)
-            .shown_by(evidence::seen(request, "arrived"))
+            .shown_by(evidence::seen(loss.world, request, ""))
             .advised(format!("Start the service on {asked} port {port}, or bind it to that address.")),
     )
 }

@@ -1,6 +1,6 @@
 //! `snat-missing`: the source leaves untranslated, and a hop outside the operator's networks has no way back to it.
 
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend};
 use crate::model::lookup::{Answer, Query, look_up};
 use crate::model::ruleset::{Expression, Hook, Ruleset};
 use crate::model::segment::Segment;
@@ -24,12 +24,13 @@ pub(super) fn source_missing(loss: &Loss<'_>) -> Option<Verdict> {
     let summary = format!("{source} leaves {} by {} untranslated, and {}", gateway.name, link.name, no_way_back.text);
     Some(
         Verdict::new(Cause::SnatMissing, Place::at(&gateway.name, &link.name), object, summary)
-            .shown_by(evidence::seen(exit.left, "left"))
+            .shown_by(evidence::seen(loss.world, exit.left, ""))
             .shown_by(
                 Evidence::new(EvidenceKind::Ruleset, &gateway.name, "no rule at postrouting translates sources")
                     .differs("snat or masquerade", "none"),
             )
             .shown_by(no_way_back)
+            .mended_by(mend::masquerade(gateway, link, source))
             .advised(
                 "If the networks behind the gateway are meant to be routed, give the next router a route back instead.",
             ),
@@ -123,6 +124,9 @@ mod tests {
         let (cause, place, object) = delivered_untranslated().verdict();
         assert_eq!((cause.as_str(), place.as_str()), ("snat-missing", "host/eth2"));
         assert_eq!(object, "source translation of 1.1.1.2 on eth2 (missing)");
+        let fix = delivered_untranslated().explained().fix;
+        assert!(fix.commands().concat().contains("ip saddr 1.1.1.0/24 oifname \"eth2\" masquerade"), "{fix:?}");
+        assert!(fix.inverse().commands().concat().contains("delete table ip nsgate-mend"));
     }
 
     #[test]

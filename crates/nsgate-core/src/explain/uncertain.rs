@@ -39,9 +39,10 @@ pub(super) fn nowhere(observation: &Observation) -> Verdict {
 /// What was learned, without a cause to hang it on.
 fn clues(loss: &Loss<'_>) -> Vec<Evidence> {
     let observation = loss.observation;
-    let mut clues: Vec<Evidence> = loss.last.map(|s| evidence::seen(s, "last seen")).into_iter().collect();
+    let mut clues: Vec<Evidence> =
+        loss.last.map(|s| evidence::seen(loss.world, s, " and was not seen again")).into_iter().collect();
     if let Some(question) = loss.unanswered_question() {
-        clues.push(evidence::seen(question, "without a reply"));
+        clues.push(evidence::seen(loss.world, question, " without a reply"));
     }
     match &observation.ending {
         Ending::Refused { operation, words, .. } => clues.push(Evidence::new(

@@ -32,7 +32,7 @@ pub(super) fn silent(loss: &Loss<'_>) -> Option<Verdict> {
     let object = format!("{} beyond {}", loss.destination, link.name);
     Some(
         Verdict::new(Cause::UpstreamSilent, Place::at(loss.here(), &link.name), object, summary)
-            .shown_by(evidence::seen(last, "last seen"))
+            .shown_by(evidence::seen(loss.world, last, ""))
             .shown_by(Evidence::new(EvidenceKind::Refusal, loss.here(), what))
             .advised(format!(
                 "Ask whoever runs the network behind {} whether packets from {} to {} arrive there, and whether the \

@@ -1,10 +1,11 @@
 //! One trace for people: the verdict, the way, the evidence, the mend.
 
 use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
 
 use nsgate_core::explain::{Cause, Evidence, Place, Report, Verdict};
 use nsgate_core::model::World;
-use nsgate_core::trace::{Ending, Leg, Observation, Sight, Way};
+use nsgate_core::trace::{Ending, Header, Leg, Observation, Sight, Way};
 
 use super::wrap;
 use crate::output::style::{BAD, FAINT, GOOD, HEADING, TYPED, paint};
@@ -65,30 +66,27 @@ fn place(place: &Place) -> String {
 
 /// The way, one row a sight; the last row says where it ended.
 fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bool) -> String {
-    let shown =
-        |s: &&Sight| details || matches!(s.leg, Leg::Request | Leg::Answer | Leg::Error) || unanswered(observation);
+    let shown = |s: &&Sight| details || !is_resolution(s) || unanswered(observation);
     let rows: Vec<&Sight> = observation.journey.sights.iter().filter(shown).collect();
     let name = |s: &Sight| {
         let link = world.namespace(&s.netns).and_then(|n| n.link(s.link));
         link.map_or_else(|| s.link.0.to_string(), |l| l.name.to_string())
     };
-    let width = |text: fn(&Sight) -> usize| rows.iter().map(|s| text(s)).max().unwrap_or(0);
-    let netns_width = width(|s| s.netns.as_str().len()).max(verdict.place.netns.as_str().len());
+    let netns_width = rows.iter().map(|s| s.netns.as_str().len()).max().unwrap_or(0);
+    let netns_width = netns_width.max(verdict.place.netns.as_str().len());
     let link_width = rows.iter().map(|s| name(s).len()).max().unwrap_or(0);
     let mut text = heading("path");
-    for sight in &rows {
-        let way = match sight.way {
-            Way::In => "in ",
-            Way::Out => "out",
-        };
+    for (row, sight) in rows.iter().enumerate() {
+        let before = rows[..row].iter().rev().find(|s| s.leg == sight.leg);
         let mark = if matches!(sight.leg, Leg::Error | Leg::Question) { " " } else { "✓" };
         let _ = writeln!(
             text,
-            "  {} {:netns_width$}  {:link_width$}  {way}  {}",
+            "  {} {:netns_width$}  {:link_width$}  {}  {}",
             paint(GOOD, mark),
             sight.netns,
             name(sight),
-            sight.header.text
+            way(sight.way),
+            if details { sight.header.text.clone() } else { packet(sight, before.copied()) }
         );
     }
     if observation.ending != Ending::Answered {
@@ -102,6 +100,44 @@ fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bo
         );
     }
     text
+}
+
+fn way(way: Way) -> &'static str {
+    match way {
+        Way::In => "in ",
+        Way::Out => "out",
+    }
+}
+
+/// A packet in few words: who to whom, and what was rewritten since it was seen `before`.
+fn packet(sight: &Sight, before: Option<&Sight>) -> String {
+    let header = &sight.header;
+    if is_resolution(sight) || sight.leg == Leg::Error {
+        return header.text.clone();
+    }
+    let end = |address: IpAddr, port: Option<u16>| {
+        port.map_or(address.to_string(), |p| SocketAddr::new(address, p).to_string())
+    };
+    let source = end(header.source, header.source_port);
+    let destination = end(header.destination, header.destination_port);
+    let changed =
+        |field: fn(&Header) -> (IpAddr, Option<u16>)| before.is_some_and(|b| field(&b.header) != field(header));
+    let rewritten = match (changed(|h| (h.source, h.source_port)), changed(|h| (h.destination, h.destination_port))) {
+        (true, true) => "  both rewritten",
+        (true, false) => "  source rewritten",
+        (false, true) => "  destination rewritten",
+        (false, false) => "",
+    };
+    let word = match (sight.leg, header.reset) {
+        (_, true) => "reset ",
+        (Leg::Answer, _) => "answer ",
+        _ => "",
+    };
+    format!("{word}{source} > {destination} ttl {}{rewritten}", header.ttl)
+}
+
+fn is_resolution(sight: &Sight) -> bool {
+    matches!(sight.leg, Leg::Question | Leg::Reply)
 }
 
 /// Whether nothing but questions for a neighbour was seen, so that they are what there is to show.
