@@ -40,6 +40,9 @@ pub(crate) enum Color {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Watch one lost packet being found, in a sandbox that needs no root
+    Lab(commands::lab::LabArgs),
+
     /// Follow one probe packet, and say where it is lost, why, and what mends it
     Trace(commands::trace::TraceArgs),
 }

@@ -73,6 +73,11 @@ impl Failure {
         self
     }
 
+    /// What went wrong, for one who has other words to say it in.
+    pub(crate) fn into_error(self) -> anyhow::Error {
+        self.error
+    }
+
     /// Says what went wrong on standard error, and gives the exit code.
     pub(crate) fn report(&self, output: &mut Output) -> ExitCode {
         if self.error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {

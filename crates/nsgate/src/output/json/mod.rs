@@ -1,3 +1,4 @@
 //! What programs read. The types here are the public interface: a field never changes its meaning within a schema.
 
+pub(crate) mod lab;
 pub(crate) mod trace;

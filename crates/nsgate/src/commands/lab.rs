@@ -1,0 +1,108 @@
+//! `nsgate lab`: an experiment on the real kernel, in a sandbox, told step by step.
+
+use std::time::Instant;
+
+use clap::Args;
+use nsgate_kernel::{exec, sandbox};
+
+use crate::exit::{Failure, FailureKind, Outcome};
+use crate::lab::{self, Lab, Stage};
+use crate::output::json::lab::{LabJson, ListedJson};
+use crate::output::{Output, human};
+
+/// Watch one lost packet being found, in a sandbox that needs no root
+///
+/// A lab builds a small network on this machine's kernel, loses a packet in it,
+/// says where and why, mends it and proves the mend. Nothing outside the sandbox
+/// is read or changed, and all of it is gone when the lab ends.
+#[derive(Debug, Args)]
+pub(crate) struct LabArgs {
+    /// Which lab, or the code of a cause that one shows
+    #[arg(value_name = "LAB|CODE", default_value = lab::LABS[0].0)]
+    name: String,
+
+    /// List the labs
+    #[arg(long)]
+    list: bool,
+
+    /// Print one JSON document: every step with what was done and seen, and the verdict
+    #[arg(short, long)]
+    json: bool,
+
+    /// Stop at the loss and its verdict, mend nothing
+    #[arg(long)]
+    no_fix: bool,
+
+    /// Open a shell in the sandbox after the last step
+    #[arg(long, conflicts_with_all = ["json", "list"])]
+    shell: bool,
+}
+
+/// Runs a lab, or lists them.
+pub(crate) fn run(args: &LabArgs, output: &mut Output) -> Result<Outcome, Failure> {
+    if args.list {
+        return list(args.json, output);
+    }
+    let (name, lab) = find(&args.name)?;
+    let sandbox = sandbox::enter()?;
+    let outcome = perform(name, &lab, args, output)?;
+    if args.shell {
+        output.note("\nThis shell is inside the sandbox; all of it is gone when you leave it.");
+        exec::shell(sandbox.user)?;
+    }
+    Ok(outcome)
+}
+
+/// Performs the steps in order, up to the first that does not show what the lab says.
+fn perform(name: &str, lab: &Lab, args: &LabArgs, output: &mut Output) -> Result<Outcome, Failure> {
+    let start = Instant::now();
+    let mut stage = Stage::default();
+    let mut document = LabJson::new(name, lab);
+    if !args.json {
+        output.write(&human::lab::opening(name, lab))?;
+    }
+    let mends = if args.no_fix { &[] } else { lab.mends.as_slice() };
+    let mut ok = true;
+    for (index, step) in lab.steps.iter().chain(mends).enumerate() {
+        if !args.json {
+            output.write(&human::lab::before(index + 1, step))?;
+        }
+        let done = stage.perform(step);
+        if !args.json {
+            output.write(&human::lab::after(&done))?;
+        }
+        document.add(step, &done);
+        ok = done.problem.is_none();
+        if !ok {
+            break;
+        }
+    }
+    if args.json {
+        output.json(&document)?;
+    } else {
+        output.write(&human::lab::closing(name, ok, !args.no_fix, start.elapsed()))?;
+    }
+    Ok(if ok { Outcome::Yes } else { Outcome::No })
+}
+
+fn find(wanted: &str) -> Result<(&'static str, Lab), Failure> {
+    let found = lab::find(wanted).map_err(|error| Failure::new(FailureKind::Bug, error))?;
+    found.ok_or_else(|| {
+        let names = lab::LABS.map(|(name, _)| name).join(", ");
+        Failure::new(FailureKind::Usage, anyhow::anyhow!("there is no lab '{wanted}'"))
+            .hint(format!("the labs are {names}"))
+    })
+}
+
+fn list(json: bool, output: &mut Output) -> Result<Outcome, Failure> {
+    let mut labs = Vec::new();
+    for (name, _) in lab::LABS {
+        labs.push(find(name)?);
+    }
+    if json {
+        output.json(&labs.iter().map(|(name, lab)| ListedJson::new(name, lab)).collect::<Vec<_>>())?;
+    } else {
+        output.write(&human::lab::list(&labs))?;
+    }
+    Ok(Outcome::Yes)
+}

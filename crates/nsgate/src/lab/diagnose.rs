@@ -1,0 +1,44 @@
+//! Steps that ask nsgate itself for the cause.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use nsgate_core::explain::{Report, explain};
+use nsgate_core::trace::Probe;
+
+use super::{Answer, Observed, Trace};
+use crate::commands::trace::observe;
+use crate::exit::Failure;
+
+/// How long the traced probe may take: inside one kernel an answer needs far less than a millisecond.
+const WAIT: Duration = Duration::from_millis(200);
+
+/// Traces, and compares the verdict with the one that the lab says.
+pub(super) fn trace(trace: &Trace) -> Result<(Observed, Option<String>)> {
+    let probe = Probe {
+        from: trace.from.clone(),
+        destination: trace.to,
+        kind: trace.kind,
+        size: 56,
+        source: None,
+        dont_fragment: false,
+    };
+    let (world, observation) = observe(&probe, WAIT).map_err(Failure::into_error)?;
+    let report = explain(&world, &observation);
+    let problem = wrong_verdict(trace, &report);
+    Ok((Observed::Verdict(Box::new(Answer { world, observation, report })), problem))
+}
+
+fn wrong_verdict(trace: &Trace, report: &Report) -> Option<String> {
+    let (expected, verdict) = (&trace.expect, &report.verdict);
+    if verdict.cause.code() != expected.cause {
+        return Some(format!("the verdict is {}, it should be {}", verdict.cause, expected.cause));
+    }
+    if expected.netns.as_ref().is_some_and(|netns| *netns != verdict.place.netns)
+        || (expected.dev.is_some() && expected.dev != verdict.place.link)
+    {
+        return Some("the verdict names another place than it should".into());
+    }
+    let names_object = verdict.object.contains(&expected.object);
+    (!names_object).then(|| format!("the verdict blames {}, it should blame {}", verdict.object, expected.object))
+}

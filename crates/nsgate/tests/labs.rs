@@ -1,0 +1,130 @@
+//! The labs, as a user runs them: each in a sandbox of its own, judged by its exit code and its JSON.
+
+use std::io::Read as _;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+fn nsgate(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_nsgate")).args(arguments).stdin(Stdio::null()).output().expect("nsgate runs")
+}
+
+/// Runs a lab to its end; gives its JSON.
+fn lab(arguments: &[&str]) -> Value {
+    let output = nsgate(&[&["lab", "--json"], arguments].concat());
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}\n{stdout}\n{stderr}", output.status);
+    serde_json::from_str(&stdout).expect("JSON")
+}
+
+/// The JSON without what differs from run to run.
+fn masked(mut value: Value) -> String {
+    mask(&mut value);
+    serde_json::to_string_pretty(&value).expect("JSON")
+}
+
+fn mask(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                if name.ends_with("milliseconds") && field.is_number() {
+                    *field = "(time)".into();
+                }
+                mask(field);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(mask),
+        Value::String(text) => *text = mask_text(text),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Hides the numbers that the kernel makes up: echo identifiers, ports from which a connection is made, sequence numbers.
+fn mask_text(text: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        let digits = word.trim_end_matches([',', ':', ';']);
+        let after = words.last().map(String::as_str);
+        let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if number && matches!(after, Some("id" | "seq" | "ack" | "win")) {
+            words.push(word.replace(digits, "N"));
+        } else if let Some((address, port)) =
+            digits.rsplit_once('.').filter(|(_, port)| port.parse().is_ok_and(|p: u32| p > 255))
+        {
+            // tcpdump's way of writing a port behind an address.
+            let shown = if port == "8080" { port } else { "PORT" };
+            words.push(word.replace(digits, &format!("{address}.{shown}")));
+        } else {
+            words.push(word.to_owned());
+        }
+    }
+    words.join(" ")
+}
+
+#[test]
+fn ipv6() {
+    insta::assert_snapshot!(masked(lab(&["ipv6"])));
+}
+
+#[test]
+fn without_the_mend_every_lab_ends_with_its_cause() {
+    const CAUSES: &[[&str; 4]] = &[["ipv6", "host", "veth3", "net.ipv6.conf.all.forwarding"]];
+    for [name, netns, dev, object] in CAUSES {
+        let verdict = &lab(&[name, "--no-fix"])["verdict"];
+        assert_eq!(verdict["cause"], "forwarding-disabled", "{name}: {verdict}");
+        assert_eq!(verdict["where"]["netns"], *netns, "{name}: {verdict}");
+        assert_eq!(verdict["where"]["dev"], *dev, "{name}: {verdict}");
+        assert_eq!(verdict["object"], *object, "{name}: {verdict}");
+    }
+}
+
+#[test]
+fn the_default_lab_is_told_within_80_columns() {
+    let output = nsgate(&["lab"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    assert!(text.contains("forwarding-disabled"), "{text}");
+}
+
+#[test]
+fn every_lab_is_listed() {
+    let text = String::from_utf8(nsgate(&["lab", "--list"]).stdout).unwrap();
+    let listed: Value = serde_json::from_slice(&nsgate(&["lab", "--list", "--json"]).stdout).unwrap();
+    for lab in listed.as_array().unwrap() {
+        assert!(text.contains(lab["title"].as_str().unwrap()), "{text}");
+    }
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn an_unknown_lab_is_a_usage_error_that_names_the_known_ones() {
+    let output = nsgate(&["lab", "artikle"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr.contains("artikle") && stderr.contains("ipv6"), "{stderr}");
+}
+
+/// Every process of a lab holds the writing end of its output: when that closes, all of them are gone, and with the last
+/// process the namespaces and everything in them.
+#[test]
+fn a_killed_lab_leaves_nothing_behind() {
+    for wait in [5, 20, 60, 150, 400] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_nsgate"))
+            .arg("lab")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(wait));
+        child.kill().unwrap();
+        let killed = Instant::now();
+        child.stdout.take().unwrap().read_to_end(&mut Vec::new()).unwrap();
+        assert!(killed.elapsed() < Duration::from_millis(500), "something lived on for {:?}", killed.elapsed());
+        child.wait().unwrap();
+    }
+}
