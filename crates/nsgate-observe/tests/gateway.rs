@@ -143,6 +143,31 @@ fn a_next_hop_that_nobody_holds_is_asked_for() {
 }
 
 #[test]
+fn many_probes_in_a_row_are_all_counted() {
+    sandbox::test(|| {
+        let probe = Probe {
+            from: NetnsName::host(),
+            destination: "127.0.0.1".parse().unwrap(),
+            kind: ProbeKind::Icmp,
+            size: 8,
+            source: None,
+            dont_fragment: false,
+        };
+        let mut watch = Watch::set(&probe, &[]).unwrap();
+        for _ in 0..5 {
+            watch.send();
+        }
+        watch.collect(LONG);
+        watch.send();
+        watch.collect(LONG);
+        let observation = watch.finish().unwrap();
+        assert_eq!(observation.ending, Ending::Answered);
+        let count = |leg, way| observation.journey.of(leg).filter(|sight| sight.way == way).count();
+        assert_eq!((count(Leg::Request, Way::Out), count(Leg::Answer, Way::In)), (6, 6));
+    });
+}
+
+#[test]
 fn a_namespace_that_is_not_there_is_a_limit_unless_the_probe_starts_in_it() {
     sandbox::test(|| {
         let missing: NetnsName = "missing".parse().unwrap();

@@ -28,7 +28,10 @@ pub struct Sender {
     payload: Vec<u8>,
     /// How many were sent.
     sent: u16,
-    ending: Option<Ending>,
+    /// How many of them were answered.
+    answered: u16,
+    /// What went wrong.
+    failure: Option<Ending>,
 }
 
 /// The kernel refused something that a probe needs.
@@ -69,7 +72,8 @@ impl Sender {
             socket,
             payload: payload(cookie, probe.size),
             sent: 0,
-            ending: None,
+            answered: 0,
+            failure: None,
         })
     }
 
@@ -78,35 +82,48 @@ impl Sender {
         &self.identity
     }
 
-    /// Sends the probe; once more if it was sent before, but a connection repeats itself.
+    /// How many probes were answered so far, of those that [`Sender::ending`] has looked for.
+    pub fn answered(&self) -> u16 {
+        self.answered
+    }
+
+    /// Sends the probe, or one more like it; but a connection is opened once, and repeats itself.
     pub fn send(&mut self) -> Result<(), Refusal> {
         if self.sent == 0 {
             self.connect()?;
-        } else if self.ending().is_some() {
-            // The socket would report the error of the one before.
-            return Ok(());
+        } else {
+            // Otherwise the socket would report the error of an earlier one here.
+            self.ending();
         }
-        self.sent = self.sent.wrapping_add(1);
         let message = match self.kind {
-            ProbeKind::Tcp(_) => return Ok(()),
+            ProbeKind::Tcp(_) => {
+                self.sent = 1;
+                return Ok(());
+            }
             ProbeKind::Udp(_) => self.payload.clone(),
             ProbeKind::Icmp => self.echo_request(),
         };
+        self.sent = self.sent.saturating_add(1);
         match send(&self.socket, &message, SendFlags::NOSIGNAL) {
             Ok(_) => Ok(()),
             Err(errno) => Err(Refusal { operation: "send", errno }),
         }
     }
 
-    /// How it ended, if it has; does not wait. The socket polls as readable, writable or in error when it may have.
+    /// How it ended, if it has: all probes are answered, or one has failed. Does not wait; the socket polls as readable,
+    /// writable (a connection) or in error when there may be news.
     pub fn ending(&mut self) -> Option<Ending> {
-        if self.sent > 0 && self.ending.is_none() {
-            self.ending = self.reported().or_else(|| match self.kind {
-                ProbeKind::Tcp(_) => self.connected(),
-                ProbeKind::Udp(_) | ProbeKind::Icmp => self.answered(),
-            });
+        if self.sent > 0 && self.failure.is_none() && self.answered < self.sent {
+            self.failure = self.reported();
+            if self.failure.is_none() {
+                match self.kind {
+                    ProbeKind::Tcp(_) => self.look_for_connection(),
+                    ProbeKind::Udp(_) | ProbeKind::Icmp => self.look_for_answers(),
+                }
+            }
         }
-        self.ending.clone()
+        let all_answered = self.sent > 0 && self.answered >= self.sent;
+        self.failure.clone().or(all_answered.then_some(Ending::Answered))
     }
 
     fn connect(&mut self) -> Result<(), Refusal> {
@@ -122,7 +139,7 @@ impl Sender {
 
     fn echo_request(&self) -> Vec<u8> {
         let id = self.identity.source.port();
-        let echo = Icmp::Echo(Echo { reply: false, id, sequence: self.sent, payload: &self.payload });
+        let echo = Icmp::Echo(Echo { reply: false, id, sequence: self.sent.wrapping_add(1), payload: &self.payload });
         build::icmp(Family::of(self.identity.destination.ip()), &echo).unwrap_or_default()
     }
 
@@ -135,24 +152,29 @@ impl Sender {
     }
 
     /// Whether the connection stands, or was refused.
-    fn connected(&self) -> Option<Ending> {
+    fn look_for_connection(&mut self) {
         match rustix::net::sockopt::socket_error(&self.socket) {
-            Ok(Err(Errno::CONNREFUSED | Errno::CONNRESET)) => Some(Ending::Reset),
-            Ok(Err(errno)) | Err(errno) => Some(Refusal { operation: "connect", errno }.into()),
-            Ok(Ok(())) => rustix::net::getpeername(&self.socket).is_ok().then_some(Ending::Answered),
+            Ok(Err(Errno::CONNREFUSED | Errno::CONNRESET)) => self.failure = Some(Ending::Reset),
+            Ok(Err(errno)) | Err(errno) => self.failure = Some(Refusal { operation: "connect", errno }.into()),
+            Ok(Ok(())) => self.answered = rustix::net::getpeername(&self.socket).is_ok().into(),
         }
     }
 
-    /// Whether the answer has come.
-    fn answered(&self) -> Option<Ending> {
+    /// Counts the answers that have come.
+    fn look_for_answers(&mut self) {
         let mut bytes = [0; LOOKED_AT];
-        loop {
+        while self.failure.is_none() {
             match recv(&self.socket, &mut bytes[..], RecvFlags::TRUNC) {
-                Ok((kept, _)) if self.is_answer(&bytes[..kept.min(LOOKED_AT)]) => return Some(Ending::Answered),
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return None,
+                Ok((kept, _)) => {
+                    self.answered += u16::from(self.is_answer(&bytes[..kept.min(LOOKED_AT)]));
+                    if self.answered >= self.sent {
+                        break;
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
                 // An error without an entry in the queue: it came while the queue was full.
-                Err(errno) => return Some(Refusal { operation: "receive", errno }.into()),
+                Err(errno) => self.failure = Some(Refusal { operation: "receive", errno }.into()),
             }
         }
     }

@@ -80,17 +80,18 @@ impl Watch {
         self.sender.as_ref().map(Sender::identity)
     }
 
-    /// Sends the probe.
+    /// Sends the probe, or one more like it.
     pub fn send(&mut self) {
         self.sent.get_or_insert_with(Instant::now);
-        if let Some(sender) = &mut self.sender
-            && let Err(refusal) = sender.send()
-        {
-            self.ending = Some(refusal.into());
+        let Some(sender) = &mut self.sender else { return };
+        match sender.send() {
+            // What ended well goes on with the next one.
+            Ok(()) => self.ending = self.ending.take().filter(|ending| *ending != Ending::Answered),
+            Err(refusal) => self.ending = Some(refusal.into()),
         }
     }
 
-    /// Waits until the probe has ended, at the most so long; what was seen meanwhile is kept.
+    /// Waits until all probes are answered or one has failed, at the most so long; what was seen meanwhile is kept.
     pub fn collect(&mut self, wait: Duration) {
         let deadline = Instant::now() + wait;
         loop {
@@ -106,6 +107,8 @@ impl Watch {
         }
         // What the last sightings before the end have caused.
         self.take_sightings();
+        let some_answered = self.sender.as_ref().is_some_and(|sender| sender.answered() > 0);
+        self.ending = self.ending.take().or(some_answered.then_some(Ending::Answered));
         self.waited = self.sent.map_or(Duration::ZERO, |sent| sent.elapsed());
     }
 
