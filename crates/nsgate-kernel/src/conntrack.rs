@@ -37,11 +37,12 @@ mod tuple {
     pub(super) const ECHO6: u16 = 7;
 }
 
-/// All entries of the namespace of a [`Netfilter`](crate::netlink::Protocol::Netfilter) socket, both families.
-pub fn entries(socket: &mut Socket) -> Result<Listing<Entry>, Error> {
+/// The entries worth keeping of the namespace of a [`Netfilter`](crate::netlink::Protocol::Netfilter) socket, both
+/// families. A busy gateway has millions, of which most are nobody's concern.
+pub fn entries(socket: &mut Socket, keep: impl Fn(&Entry) -> bool) -> Result<Listing<Entry>, Error> {
     let mut batch = Batch::new();
     batch.begin(GET, 0, &[0; 4]);
-    socket.list(&mut batch, "connection-tracking entries", read)
+    socket.list_of(&mut batch, "connection-tracking entries", read, keep)
 }
 
 /// Reads one entry.
@@ -139,18 +140,20 @@ mod tests {
     fn entries_of_both_families_read_back() {
         test(|| {
             let mut socket = Socket::open(Protocol::Netfilter).unwrap();
-            assert_eq!(entries(&mut socket).unwrap().items, []);
+            assert_eq!(entries(&mut socket, |_| true).unwrap().items, []);
             let echo = flow_of(1, "1.1.1.2", 77, "114.114.114.114", 77);
             let translated = flow_of(1, "114.114.114.114", 77, "10.20.30.182", 77);
             let web = flow_of(6, "fd00::2", 40000, "fd01::9", 80);
             make(&mut socket, echo, translated);
             make(&mut socket, web, web.reversed());
-            let found = entries(&mut socket).unwrap();
+            let found = entries(&mut socket, |_| true).unwrap();
             assert_eq!((found.items.len(), found.unread), (2, 0));
             let ping = found.items.iter().find(|e| e.original == echo).unwrap();
             assert_eq!((ping.reply, ping.mark, ping.zone, ping.tcp_state), (translated, 7, 0, None));
             assert!((298..=300).contains(&ping.timeout), "{ping:?}");
             let six = found.items.iter().find(|e| e.original == web).unwrap();
+            let some = entries(&mut socket, |e| e.mark == 8 || e.original.protocol == 6).unwrap();
+            assert_eq!(some.items.iter().map(|e| e.original).collect::<Vec<_>>(), [web]);
             assert_eq!((six.reply, six.tcp_state), (web.reversed(), Some(3)));
         });
     }

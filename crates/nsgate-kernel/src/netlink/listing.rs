@@ -1,6 +1,7 @@
 //! All objects of a kind, read one message each.
 
-use super::{Batch, Message, Socket};
+use super::socket::FIRST_TYPE;
+use super::{Batch, Message, Messages, Socket};
 use crate::error::Error;
 
 /// All objects of a kind that a namespace has.
@@ -22,15 +23,28 @@ impl Socket {
         what: &'static str,
         read: impl Fn(&Message<'_>) -> Option<T>,
     ) -> Result<Listing<T>, Error> {
-        let dump = self.dump(batch, what)?;
-        let mut listing = Listing { items: Vec::new(), unread: 0, consistent: dump.consistent };
-        for message in dump.messages() {
-            match read(&message) {
-                Some(item) => listing.items.push(item),
-                None => listing.unread += 1,
+        self.list_of(batch, what, read, |_| true)
+    }
+
+    /// The same of which only some are kept: what is not never takes memory, however much there is.
+    pub fn list_of<T>(
+        &mut self,
+        batch: &mut Batch,
+        what: &'static str,
+        read: impl Fn(&Message<'_>) -> Option<T>,
+        keep: impl Fn(&T) -> bool,
+    ) -> Result<Listing<T>, Error> {
+        let take = |(items, unread): &mut (Vec<T>, usize), datagram: &[u8]| {
+            for message in Messages::new(datagram).filter(|message| message.kind >= FIRST_TYPE) {
+                match read(&message) {
+                    Some(item) if keep(&item) => items.push(item),
+                    Some(_) => {}
+                    None => *unread += 1,
+                }
             }
-        }
-        Ok(listing)
+        };
+        let ((items, unread), consistent) = self.gather(batch, what, take)?;
+        Ok(Listing { items, unread, consistent })
     }
 }
 

@@ -37,7 +37,7 @@ const DUMP_LIMIT: usize = 512 << 20;
 const EVENTS_AT_ONCE: usize = 4096;
 
 /// The smallest message type that is not a control message (NLMSG_MIN_TYPE).
-const FIRST_TYPE: u16 = 16;
+pub(super) const FIRST_TYPE: u16 = 16;
 /// Attributes of an error message.
 const EXTACK_TEXT: u16 = 1;
 const EXTACK_OFFSET: u16 = 2;
@@ -159,19 +159,16 @@ impl Socket {
     /// Reads all objects of a kind: `batch` holds the one request (NLM_F_DUMP is implied), `what` says in an error what
     /// was to be read. Asked again, a few times, if something changed meanwhile.
     pub fn dump(&mut self, batch: &mut Batch, what: &'static str) -> Result<Dump, Error> {
-        let mut dump = Dump { bytes: Vec::new(), consistent: false };
-        for _ in 0..ATTEMPTS {
-            dump.bytes.clear();
-            match self.dump_once(batch, what, &mut dump.bytes) {
-                Ok(consistent) => dump.consistent = consistent,
-                Err(error) if error.errno() == Some(Errno::NOBUFS) => continue,
-                Err(error) => return Err(error),
+        let take = |bytes: &mut Vec<u8>, datagram: &[u8]| {
+            if bytes.len() < DUMP_LIMIT {
+                append(bytes, datagram);
             }
-            if dump.consistent {
-                break;
-            }
+        };
+        let (bytes, consistent) = self.gather(batch, what, take)?;
+        if bytes.len() >= DUMP_LIMIT {
+            return Err(Error::answer("read", what, "there are too many"));
         }
-        Ok(dump)
+        Ok(Dump { bytes, consistent })
     }
 
     /// Joins a multicast group (RTNLGRP_LINK, NFNLGRP_NFTRACE): its events can be read from now on.
@@ -238,8 +235,27 @@ impl Socket {
         }
     }
 
+    /// Asks for all objects of a kind until nothing changes meanwhile, or often enough; `take` gets the answer piece by
+    /// piece. Says whether the last attempt was consistent.
+    pub(super) fn gather<T: Default>(
+        &mut self,
+        batch: &mut Batch,
+        what: &'static str,
+        take: impl Fn(&mut T, &[u8]),
+    ) -> Result<(T, bool), Error> {
+        let mut attempt = 1;
+        loop {
+            let mut gathered = T::default();
+            let consistent = self.dump_once(batch, what, |datagram| take(&mut gathered, datagram))?;
+            if consistent || attempt == ATTEMPTS {
+                return Ok((gathered, consistent));
+            }
+            attempt += 1;
+        }
+    }
+
     /// One attempt at a dump; says whether it is consistent.
-    fn dump_once(&mut self, batch: &mut Batch, what: &'static str, bytes: &mut Vec<u8>) -> Result<bool, Error> {
+    fn dump_once(&mut self, batch: &mut Batch, what: &'static str, mut take: impl FnMut(&[u8])) -> Result<bool, Error> {
         let sequence = self.sequence.wrapping_add(1);
         self.sequence = sequence;
         batch.stamp(0, sequence, libc::NLM_F_DUMP as u16);
@@ -249,23 +265,23 @@ impl Socket {
             let datagram = match self.receive() {
                 Ok(Some(datagram)) => datagram,
                 Ok(None) => return Err(Error::answer("read", what, "the kernel's answer ended too early")),
+                // A part of the answer found no room. The rest must be read all the same: until then the kernel
+                // takes no other request.
+                Err(Errno::NOBUFS) => {
+                    consistent = false;
+                    continue;
+                }
                 Err(errno) => return Err(Error::new("read", what, errno)),
             };
-            // The end may come in one datagram with the last objects.
-            append(bytes, datagram);
-            if bytes.len() > DUMP_LIMIT {
-                return Err(Error::answer("read", what, "there are too many"));
+            // What was left of an earlier attempt is not ours; the end may come together with the last objects.
+            if Messages::new(datagram).any(|m| m.sequence != sequence) {
+                continue;
             }
-            for message in Messages::new(datagram).filter(|m| m.sequence == sequence) {
+            take(datagram);
+            for message in Messages::new(datagram) {
                 consistent &= message.flags & libc::NLM_F_DUMP_INTR as u16 == 0;
-                match i32::from(message.kind) {
-                    libc::NLMSG_DONE | libc::NLMSG_ERROR => {
-                        return match outcome(&message) {
-                            Ok(()) => Ok(consistent),
-                            Err(refusal) => Err(refusal.error("read", what)),
-                        };
-                    }
-                    _ => {}
+                if let libc::NLMSG_DONE | libc::NLMSG_ERROR = i32::from(message.kind) {
+                    return outcome(&message).map(|()| consistent).map_err(|refusal| refusal.error("read", what));
                 }
             }
         }

@@ -71,13 +71,12 @@ impl Questions {
     }
 
     fn tracked(&self) -> Result<Vec<Entry>, Error> {
-        let entries = conntrack::entries(&mut Socket::open(Protocol::Netfilter)?)?;
         let is_ours = |entry: &Entry| {
             [entry.original, entry.reply]
                 .iter()
                 .any(|flow| self.flows.contains(flow) || self.flows.contains(&flow.reversed()))
         };
-        Ok(entries.items.into_iter().filter(is_ours).collect())
+        Ok(conntrack::entries(&mut Socket::open(Protocol::Netfilter)?, is_ours)?.items)
     }
 
     fn ask_routing(&self, netns: &NetnsName, found: &mut Afterwards) -> Result<(), Error> {
