@@ -315,6 +315,46 @@ fn the_kernel_decides_about_packets_that_pass() {
 }
 
 #[test]
+fn both_families_refuse_alike() {
+    test(|| {
+        let mut socket = socket();
+        let lines = ["1.0.0.0", "fd01::"].map(|base| {
+            let of = |n: u8| base.replacen('1', &n.to_string(), 1);
+            let bits = if base.contains(':') { 16 } else { 8 };
+            [("blackhole", 2), ("unreachable", 3), ("prohibit", 4)]
+                .map(|(kind, n)| format!("ip route add {kind} {}/{bits}", of(n)))
+        });
+        run(
+            &mut socket,
+            &[
+                "ip link add a type veth peer name b",
+                "ip link set a up",
+                "ip link set b up",
+                "ip addr add 1.1.1.3/24 dev a",
+                "ip addr add fd09::3/64 dev a nodad",
+            ],
+        );
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+        std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
+        let a = index_of(&mut socket, &"a".parse().unwrap()).unwrap();
+        run(&mut socket, &lines.as_flattened().iter().map(String::as_str).collect::<Vec<_>>());
+        for (four, six, expected) in [
+            ("2.0.0.1", "fd02::1", Errno::INVAL),
+            ("3.0.0.1", "fd03::1", Errno::HOSTUNREACH),
+            ("4.0.0.1", "fd04::1", Errno::ACCESS),
+            ("5.0.0.1", "fd05::1", Errno::NETUNREACH),
+        ] {
+            for (source, destination) in [("1.1.1.2", four), ("fd09::2", six)] {
+                let answer = lookup(&mut socket, &Query::from_here(None, ip(destination))).unwrap();
+                assert_eq!(answer, Err(expected), "{destination}");
+                let answer = lookup(&mut socket, &Query::passing(ip(source), ip(destination), a)).unwrap();
+                assert_eq!(answer, Err(expected), "{destination} passing");
+            }
+        }
+    });
+}
+
+#[test]
 fn many_steps_stand_in_one_batch() {
     test(|| {
         let blue = create(&"blue".parse().unwrap()).unwrap();
