@@ -37,9 +37,8 @@ fn ruleset(netns: &Netns) -> Result<String> {
 /// Finds tracked flows.
 pub(super) fn flows(flow: &Flow) -> Result<(Observed, Option<String>)> {
     let netns = Netns::open(&flow.netns)?;
-    let entries = netns.run(|| conntrack::entries(&mut Socket::open(Protocol::Netfilter)?))??;
     let ours = |entry: &Entry| entry.original.source == flow.source && entry.original.destination == flow.destination;
-    let found: Vec<Entry> = entries.items.into_iter().filter(ours).collect();
+    let found = netns.run(|| conntrack::entries(&mut Socket::open(Protocol::Netfilter)?, ours))??.items;
     let problem = if found.is_empty() {
         Some(format!("no flow from {} to {} is tracked", flow.source, flow.destination))
     } else {
