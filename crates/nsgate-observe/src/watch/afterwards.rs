@@ -60,9 +60,12 @@ impl Questions {
         if !self.touched.contains(netns) {
             return found;
         }
-        match self.tracked() {
-            Ok(tracked) => found.tracked = tracked,
-            Err(error) => note(&mut found.limits, "connection tracking", &error),
+        // Looking through the table takes milliseconds, also where it is empty.
+        if !found.counters.iter().any(|counter| counter == ("Conntrack.entries", 0)) {
+            match self.tracked() {
+                Ok(tracked) => found.tracked = tracked,
+                Err(error) => note(&mut found.limits, "connection tracking", &error),
+            }
         }
         if let Err(error) = self.ask_routing(netns, &mut found) {
             note(&mut found.limits, "neighbours and routes", &error);
