@@ -355,6 +355,35 @@ fn both_families_refuse_alike() {
 }
 
 #[test]
+fn a_table_that_keeps_changing_is_read_or_said_to_change() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    test(|| {
+        let mut here = socket();
+        run(&mut here, &["ip link set lo up"]);
+        let stable: Vec<String> = (0..200).map(|n| format!("ip addr add 10.7.{n}.1/32 dev lo")).collect();
+        run(&mut here, &stable.iter().map(String::as_str).collect::<Vec<_>>());
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut other = socket();
+                while !done.load(Ordering::Relaxed) {
+                    run(&mut other, &["ip addr add 10.8.0.1/32 dev lo", "ip addr del 10.8.0.1/32 dev lo"]);
+                }
+            });
+            for _ in 0..100 {
+                let found = addresses(&mut here).unwrap();
+                let count = found.items.iter().filter(|(_, a)| a.net.to_string().starts_with("10.7.")).count();
+                assert!(count == 200 || !found.consistent, "{count}");
+                assert_eq!(found.unread, 0);
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        assert!(addresses(&mut here).unwrap().consistent);
+    });
+}
+
+#[test]
 fn many_steps_stand_in_one_batch() {
     test(|| {
         let blue = create(&"blue".parse().unwrap()).unwrap();
