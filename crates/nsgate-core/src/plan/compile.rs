@@ -25,6 +25,8 @@ pub struct Compiled {
     pub plan: Plan,
     /// What puts back the settings of what is not ours, once nsgate no longer needs them: to be kept for that day.
     pub restore: Vec<Step>,
+    /// The settings of what is not ours that are relied on, as steps that make them so.
+    pub rely: Vec<Step>,
 }
 
 /// Why no plan can be made.

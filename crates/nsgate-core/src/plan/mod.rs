@@ -13,6 +13,7 @@ mod remove;
 mod round_trip;
 mod show;
 pub mod simulate;
+mod state;
 mod step;
 mod words;
 
@@ -20,6 +21,7 @@ pub use compile::{CompileError, Compiled, compile};
 pub use link::{LinkSetting, MacvlanMode, NewKind, NewLink, PortState, VethPeer, Vxlan};
 pub use parse::ParseError;
 pub use remove::{instances, remove};
+pub use state::{State, StateError};
 pub use step::{Action, Change, Hop, NewAddress, NewNeighbour, NewRoute, Step};
 
 /// An ordered list of steps.

@@ -32,7 +32,7 @@ pub fn remove(instance: &str, world: &World, restore: &[Step]) -> Vec<Step> {
 }
 
 /// Whether a setting is not what the step makes it; what the World does not know is set.
-fn differs(world: &World, step: &Step) -> bool {
+pub(super) fn differs(world: &World, step: &Step) -> bool {
     let Action::Sysctl { name, value, .. } = &step.action else { return true };
     let Some(netns) = world.namespace(&step.netns) else { return false };
     super::simulate::value(netns, name).is_none_or(|there| there != *value)

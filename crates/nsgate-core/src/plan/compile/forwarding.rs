@@ -5,7 +5,7 @@
 //! whole can be switched, the uplink is first told to go on taking router advertisements.
 
 use super::Builder;
-use crate::model::{Family, Link, LinkName, NetnsName, Setting, Sysctl};
+use crate::model::{Family, Link, LinkKind, LinkName, NetnsName, Setting, Sysctl};
 use crate::plan::step::Step;
 use crate::spec::WantedNetwork;
 
@@ -20,19 +20,16 @@ impl Builder<'_> {
             if interfaces.is_empty() {
                 continue;
             }
-            let setting = match family {
+            let known = |setting| self.host.links.iter().any(|link| link.setting(family, setting).is_some());
+            let each = match family {
                 Family::V4 => Setting::Forwarding,
-                Family::V6 if self.on(None, family, Setting::Forwarding) => continue,
-                Family::V6 if self.host.links.iter().any(|l| l.setting(family, Setting::ForceForwarding).is_some()) => {
-                    Setting::ForceForwarding
-                }
-                Family::V6 => {
-                    self.forward_all6();
-                    continue;
-                }
+                Family::V6 => Setting::ForceForwarding,
             };
-            for name in interfaces {
-                self.switch_on(&name, family, setting);
+            let one_by_one = family == Family::V4 || (known(each) && !self.on(None, family, Setting::Forwarding));
+            if one_by_one {
+                interfaces.iter().for_each(|name| self.switch_on(name, family, each));
+            } else {
+                self.forward_all6();
             }
         }
     }
@@ -54,44 +51,49 @@ impl Builder<'_> {
     }
 
     fn switch_on(&mut self, name: &LinkName, family: Family, setting: Setting) {
-        let host = NetnsName::host();
-        let there = self.standing(&host, name);
         let Some(word) = setting.name(family) else { return };
-        let value =
-            there.map_or(i32::from(self.on(Some("default"), family, setting)), |link| value(link, family, setting));
-        if value == 0 {
-            let step = Step::sysctl(&host, Sysctl::of_link(family, name, word), "1", Some("0"));
-            // What is ours vanishes with its interface; what is not must be put back one day.
-            if there.is_some_and(|link| !self.ours(link)) {
-                self.result.restore.extend(step.inverse().map(Step::forget));
-            }
-            self.result.plan.steps.push(step);
-        }
+        let there = self.standing(&NetnsName::host(), name);
+        let before = there.map_or(i32::from(self.on(Some("default"), family, setting)), |link| {
+            link.setting(family, setting).unwrap_or(0)
+        });
+        // What is ours vanishes with its interface; what is not must be put back one day.
+        let foreign = there.is_some_and(|link| !self.ours(link));
+        self.set(Sysctl::of_link(family, name, word), before, 1, foreign);
     }
 
     /// The switch of the whole namespace, for kernels that have no other.
     fn forward_all6(&mut self) {
-        let host = NetnsName::host();
-        let takes = |link: &&Link| value(link, Family::V6, Setting::AcceptRa) == 1;
-        let takers: Vec<LinkName> = self
+        let takes = |link: &&Link| {
+            let accepts = link.setting(Family::V6, Setting::AcceptRa).unwrap_or(0);
+            (accepts == 1 || accepts == ACCEPT_ALWAYS) && !self.ours(link) && link.kind != LinkKind::Loopback
+        };
+        let takers: Vec<(LinkName, i32)> = self
             .host
             .links
             .iter()
             .filter(takes)
-            .filter(|l| !self.ours(l) && l.name.as_str() != "lo")
-            .map(|l| l.name.clone())
+            .map(|link| (link.name.clone(), link.setting(Family::V6, Setting::AcceptRa).unwrap_or(0)))
             .collect();
-        for name in takers {
-            let sysctl = Sysctl::of_link(Family::V6, &name, "accept_ra");
-            self.foreign(Step::sysctl(&host, sysctl, ACCEPT_ALWAYS.to_string(), Some("1")));
+        for (name, before) in takers {
+            self.set(Sysctl::of_link(Family::V6, &name, "accept_ra"), before, ACCEPT_ALWAYS, true);
         }
-        self.foreign(Step::sysctl(&host, Sysctl::of_all(Family::V6, "forwarding"), "1", Some("0")));
+        let before = i32::from(self.on(None, Family::V6, Setting::Forwarding));
+        self.set(Sysctl::of_all(Family::V6, "forwarding"), before, 1, true);
     }
 
-    /// A setting that is not ours: what it was is kept.
-    fn foreign(&mut self, step: Step) {
-        self.result.restore.extend(step.inverse().map(Step::forget));
-        self.result.plan.steps.push(step);
+    /// Sets a value unless it is so. What is not ours is remembered: what it was, and that it is relied on.
+    fn set(&mut self, name: Sysctl, before: i32, value: i32, foreign: bool) {
+        let host = NetnsName::host();
+        let step = Step::sysctl(&host, name, value.to_string(), Some(&before.to_string()));
+        if foreign {
+            self.result.rely.push(step.clone().forget());
+        }
+        if before != value {
+            if foreign {
+                self.result.restore.extend(step.inverse().map(Step::forget));
+            }
+            self.result.plan.steps.push(step);
+        }
     }
 
     /// Whether a setting is on for `all`, or for another word in its place.
@@ -101,8 +103,4 @@ impl Builder<'_> {
         let name = word.map_or(all.as_str().to_owned(), |word| all.as_str().replace(".all.", &format!(".{word}.")));
         self.host.sysctls.number(&name).is_some_and(|number| number != 0)
     }
-}
-
-fn value(link: &Link, family: Family, setting: Setting) -> i32 {
-    link.setting(family, setting).unwrap_or(0)
 }
