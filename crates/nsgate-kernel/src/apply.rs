@@ -1,48 +1,159 @@
-//! Does steps: the one place that knows which part of the kernel each kind of step is for.
+//! Does steps: one by itself, or a whole plan that stands in the end or is taken back.
 
-use nsgate_core::plan::{Action, Step};
+mod journal;
+mod records;
 
+use std::collections::BTreeMap;
+use std::fmt;
+
+use nsgate_core::model::NetnsName;
+use nsgate_core::plan::mark;
+use nsgate_core::plan::{Action, State, Step};
+use rustix::process::Signal;
+
+use self::journal::Journal;
+pub use self::journal::{Recovered, recover};
+pub use self::records::{DIRECTORY, Records};
 use crate::netlink::{Protocol, Socket};
 use crate::netns::{self, Netns};
+use crate::sys::Signals;
 use crate::{Error, Kind, rtnetlink, sysctl};
+
+/// How many namespaces are kept open from one step to the next.
+const KEPT_OPEN: usize = 64;
+
+/// A plan that could not be done, and what became of what had been done of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failed {
+    /// How many steps had been done.
+    pub done: usize,
+    /// The step that was refused; none where the records could not be written.
+    pub step: Option<Step>,
+    /// Why.
+    pub error: Error,
+    /// What could not be taken back, each with the reason.
+    pub left: Vec<(Step, Error)>,
+}
 
 /// Does one step, in the namespace that it belongs to.
 pub fn perform(step: &Step) -> Result<(), Error> {
-    match &step.action {
-        Action::AddNetns(name) => netns::create(name).map(drop),
-        Action::DeleteNetns(name) => netns::delete(name),
-        Action::Sysctl { name, value, .. } => sysctl::write(&Netns::open(&step.netns)?, name, value).map(drop),
-        Action::Nft { .. } => {
-            let why = "changes to the packet filter are not supported yet";
-            Err(Error::explained(Kind::MissingFeature, "do", format!("`{step}`"), why))
+    Performer::default().perform(step)
+}
+
+/// Does all steps of an instance's plan, or none: after a failure everything is as before, or the failure says what is
+/// not. `after` is what the instance has to remember once the plan stands.
+pub fn apply(records: &Records, instance: &str, steps: &[Step], after: &State) -> Result<(), Box<Failed>> {
+    let unwritten = |error| Box::new(Failed { done: 0, step: None, error, left: Vec::new() });
+    if !steps.is_empty() {
+        // An impatient user would leave half a network behind: signals are heard when the plan stands, or is undone.
+        let signals = Signals::of(&[Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT]).block();
+        let outcome = Journal::begin(records, instance, steps, after).map_err(unwritten).and_then(|journal| {
+            perform_all(steps, &journal)?;
+            journal.complete().map_err(unwritten)
+        });
+        let ended = outcome.and_then(|()| records.keep(instance, after).map_err(unwritten));
+        let closed = records.end_journal(instance).map_err(unwritten);
+        signals.restore();
+        return ended.and(closed);
+    }
+    records.keep(instance, after).map_err(unwritten)
+}
+
+/// Does as many steps as can be done, in order; gives those that could not be. What is not there need not be removed.
+pub fn apply_each(steps: &[Step]) -> Vec<(Step, Error)> {
+    let signals = Signals::of(&[Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT]).block();
+    let left = take_back(&mut Performer::default(), steps);
+    signals.restore();
+    left
+}
+
+fn perform_all(steps: &[Step], journal: &Journal) -> Result<(), Box<Failed>> {
+    let mut performer = Performer { address_protocol: mark::PROTOCOL, ..Performer::default() };
+    for (done, step) in steps.iter().enumerate() {
+        if let Err(error) = performer.perform(step).and_then(|()| journal.done()) {
+            let back: Vec<Step> = steps[..done].iter().rev().filter_map(Step::inverse).collect();
+            let mut left = take_back(&mut performer, &back);
+            left.extend(
+                steps[..done]
+                    .iter()
+                    .filter(|step| step.inverse().is_none())
+                    .map(|step| (step.clone(), no_way_back(step))),
+            );
+            return Err(Box::new(Failed { done, step: Some(step.clone()), error, left }));
         }
-        _ => Netns::open(&step.netns)?.run(|| rtnetlink::perform(&mut Socket::open(Protocol::Route)?, step))?,
+    }
+    Ok(())
+}
+
+fn no_way_back(step: &Step) -> Error {
+    Error::explained(Kind::Refused, "take back", format!("`{step}`"), "what was there before it is not known")
+}
+
+/// Does steps that take something back. One that finds nothing to take back has nothing to do.
+fn take_back(performer: &mut Performer, steps: &[Step]) -> Vec<(Step, Error)> {
+    let mut left = Vec::new();
+    for step in steps {
+        match performer.perform(step) {
+            Err(error) if !matches!(error.kind(), Kind::NotFound | Kind::Exists) => left.push((step.clone(), error)),
+            _ => {}
+        }
+    }
+    left
+}
+
+/// Does steps one after the other, and keeps the namespaces it has been in open.
+#[derive(Default)]
+struct Performer {
+    open: BTreeMap<NetnsName, (Netns, Socket)>,
+    /// What marks the addresses that are made (IFA_PROTO); 0 for none.
+    address_protocol: u8,
+}
+
+impl Performer {
+    /// Does one step: the one place that knows which part of the kernel each kind of step is for.
+    fn perform(&mut self, step: &Step) -> Result<(), Error> {
+        match &step.action {
+            Action::AddNetns(name) => netns::create(name).map(drop),
+            Action::DeleteNetns(name) => {
+                // An open namespace would outlive its name.
+                self.open.remove(name);
+                netns::delete(name)
+            }
+            Action::Sysctl { name, value, .. } => sysctl::write(&Netns::open(&step.netns)?, name, value).map(drop),
+            Action::Nft { .. } => {
+                let why = "changes to the packet filter are not supported yet";
+                Err(Error::explained(Kind::MissingFeature, "do", format!("`{step}`"), why))
+            }
+            _ => {
+                let address_protocol = self.address_protocol;
+                rtnetlink::perform(self.socket(&step.netns)?, step, address_protocol)
+            }
+        }
+    }
+
+    fn socket(&mut self, name: &NetnsName) -> Result<&mut Socket, Error> {
+        if self.open.len() >= KEPT_OPEN && !self.open.contains_key(name) {
+            self.open.clear();
+        }
+        let entry = match self.open.entry(name.clone()) {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                let netns = Netns::open(name)?;
+                let socket = netns.run(|| Socket::open(Protocol::Route))??;
+                entry.insert((netns, socket))
+            }
+        };
+        Ok(&mut entry.1)
     }
 }
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.error)
+    }
+}
+
+impl std::error::Error for Failed {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sandbox::test;
-
-    #[test]
-    fn steps_of_every_part_are_done_where_they_belong() {
-        test(|| {
-            for line in [
-                "ip netns add ns_1",
-                "ip link add veth3 type veth peer name veth2 netns ns_1",
-                "ip -n ns_1 addr add 1.1.1.2/24 dev veth2",
-                "ip -n ns_1 link set veth2 up",
-                "ip link set veth3 up",
-                "ip -n ns_1 route add default via 1.1.1.3",
-                "ip netns exec ns_1 sysctl -w net.ipv4.ip_forward=1",
-                "ip netns del ns_1",
-            ] {
-                perform(&line.parse().unwrap()).unwrap_or_else(|error| panic!("{error}"));
-            }
-            assert_eq!(Netns::open(&"ns_1".parse().unwrap()).unwrap_err().kind(), Kind::NotFound);
-            let again = perform(&"ip netns del ns_1".parse().unwrap()).unwrap_err();
-            assert_eq!(again.kind(), Kind::NotFound, "{again}");
-        });
-    }
-}
+mod tests;

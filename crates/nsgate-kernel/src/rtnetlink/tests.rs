@@ -29,12 +29,12 @@ fn step(line: &str) -> Step {
 /// Does what the lines say in the socket's namespace.
 fn run(socket: &mut Socket, lines: &[&str]) {
     for line in lines {
-        perform(socket, &step(line)).unwrap_or_else(|error| panic!("{error}"));
+        perform(socket, &step(line), 0).unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
 fn refused(socket: &mut Socket, line: &str) -> Error {
-    perform(socket, &step(line)).unwrap_err()
+    perform(socket, &step(line), 0).unwrap_err()
 }
 
 fn link(socket: &mut Socket, name: &str) -> FoundLink {

@@ -27,7 +27,9 @@ impl Builder<'_> {
             };
             let one_by_one = family == Family::V4 || (known(each) && !self.on(None, family, Setting::Forwarding));
             if one_by_one {
-                interfaces.iter().for_each(|name| self.switch_on(name, family, each));
+                for name in &interfaces {
+                    self.switch_on(name, family, each);
+                }
             } else {
                 self.forward_all6();
             }

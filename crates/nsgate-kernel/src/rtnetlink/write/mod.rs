@@ -91,10 +91,10 @@ pub fn write(batch: &mut Batch, action: &Action, names: &Names<'_>) -> Result<()
     }
 }
 
-/// Does one step through a socket of the namespace that it belongs to.
-pub fn perform(socket: &mut Socket, step: &Step) -> Result<(), Error> {
+/// Does one step through a socket of the namespace that it belongs to; addresses are marked with `address_protocol`.
+pub fn perform(socket: &mut Socket, step: &Step, address_protocol: u8) -> Result<(), Error> {
     let other = netns_needed(&step.action).map(Netns::open).transpose()?;
-    let mut names = Names::default();
+    let mut names = Names { address_protocol, ..Names::default() };
     for link in links_needed(&step.action) {
         names.links.insert(link.clone(), index_of(socket, link)?);
     }
