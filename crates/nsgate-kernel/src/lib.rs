@@ -7,6 +7,7 @@ mod error;
 pub mod exec;
 pub mod netlink;
 pub mod netns;
+pub mod nftables;
 pub mod privileges;
 pub mod rtnetlink;
 pub mod sandbox;

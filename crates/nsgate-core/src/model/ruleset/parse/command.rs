@@ -200,8 +200,8 @@ impl<'a, 'text> Commands<'a, 'text> {
         if !self.cursor.take_sign("{") {
             return Ok(());
         }
-        // Rules may jump to chains that stand behind them, so they come last.
-        let mut rules = Vec::new();
+        // Rules and verdict maps may lead to chains that stand behind them, so chains come first and rules last.
+        let (mut chains, mut rules) = (Vec::new(), Vec::new());
         loop {
             self.cursor.skip_ends();
             if self.cursor.take_sign("}") {
@@ -220,7 +220,7 @@ impl<'a, 'text> Commands<'a, 'text> {
                     }
                 },
                 "comment" => comment = Some(self.cursor.text("a comment in quotes")?),
-                "chain" => self.table_chain(&table, &mut rules)?,
+                "chain" => chains.push(self.table_chain(&table, &mut rules)?),
                 word @ ("set" | "map") => {
                     let is_map = word == "map";
                     let name = self.cursor.word("the name of a set")?;
@@ -230,18 +230,18 @@ impl<'a, 'text> Commands<'a, 'text> {
             }
         }
         self.list[index] = head(dormant, owned, comment);
+        self.list.splice(index + 1..index + 1, chains);
         self.list.extend(rules);
         Ok(())
     }
 
-    fn table_chain(&mut self, table: &TableId, rules: &mut Vec<Command>) -> Result<(), ParseError> {
+    fn table_chain(&mut self, table: &TableId, rules: &mut Vec<Command>) -> Result<Command, ParseError> {
         let name = self.cursor.word("the name of a chain")?;
         self.cursor.sign("{")?;
         let before = self.list.len();
         let head = self.chain_block(table, &name, false)?;
         rules.extend(self.list.split_off(before));
-        self.list.push(Command::AddChain { table: table.clone(), name, base: head.base, comment: head.comment });
-        Ok(())
+        Ok(Command::AddChain { table: table.clone(), name, base: head.base, comment: head.comment })
     }
 
     /// Reads a chain's block behind its brace; its rules become commands.

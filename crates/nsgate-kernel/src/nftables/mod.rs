@@ -1,0 +1,15 @@
+//! nftables over netlink: the ruleset of a namespace, and transactions that change it.
+//!
+//! Both work on the namespace of a [`Netfilter`](crate::netlink::Protocol::Netfilter) socket. Reading needs
+//! CAP_NET_ADMIN there too: the kernel shows the packet filter to nobody else.
+
+mod numbers;
+mod read;
+mod user_data;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use read::{Reading, generation, ruleset};
+pub use write::commit;

@@ -1,0 +1,150 @@
+//! Transactions and readings on the real kernel.
+
+use nsgate_core::model::ruleset::{Ruleset, Table, TableFamily, parse};
+
+use super::*;
+use crate::error::Kind;
+use crate::netlink::{Protocol, Socket};
+use crate::sandbox::test;
+
+fn open() -> Socket {
+    Socket::open(Protocol::Netfilter).unwrap()
+}
+
+fn run(socket: &mut Socket, text: &str) -> Result<(), crate::Error> {
+    let known = ruleset(socket).unwrap().ruleset;
+    commit(socket, &parse::commands(text, &known).unwrap_or_else(|e| panic!("{e}")), None)
+}
+
+/// What the kernel decides is left out: numbers, and the names of anonymous sets.
+fn text(ruleset: &Ruleset) -> String {
+    ruleset.to_string()
+}
+
+const EVERYTHING: &str = include_str!("../../tests/rulesets/everything.nft");
+
+#[test]
+fn what_is_written_reads_back() {
+    test(|| {
+        let mut socket = open();
+        run(&mut socket, EVERYTHING).unwrap_or_else(|error| panic!("{error}"));
+        let reading = ruleset(&mut socket).unwrap();
+        assert!(reading.consistent);
+        assert_eq!(reading.unread, 0);
+        let wanted = Ruleset::from_text(EVERYTHING).unwrap();
+        for (read, wanted) in reading.ruleset.tables.iter().zip(&wanted.tables) {
+            for (read, wanted) in read.chains.iter().zip(&wanted.chains) {
+                for (r, w) in read.rules.iter().zip(&wanted.rules) {
+                    assert_eq!(unnamed(&r.expressions), unnamed(&w.expressions));
+                }
+            }
+        }
+        assert_eq!(text(&reading.ruleset), text(&wanted));
+    });
+}
+
+/// Instructions without the names of anonymous sets.
+fn unnamed(expressions: &[nsgate_core::model::ruleset::Expression]) -> String {
+    let shown = format!("{expressions:?}");
+    let mut parts = shown.split("\"__");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, part| all + part.trim_start_matches(|c: char| c.is_alphanumeric()))
+}
+
+#[test]
+fn thousands_of_elements_go_in_one_transaction() {
+    test(|| {
+        let mut socket = open();
+        let elements: Vec<_> =
+            (0..6000u32).map(|n| format!("10.1.{}.{} : 10.2.{}.{}", n >> 8, n & 255, n >> 8, n & 255)).collect();
+        let line = format!(
+            "table ip t {{ map m {{ type ipv4_addr : ipv4_addr; elements = {{ {} }}; }}; }}",
+            elements.join(", ")
+        );
+        run(&mut socket, &line).unwrap_or_else(|error| panic!("{error}"));
+        let read = ruleset(&mut socket).unwrap().ruleset;
+        assert_eq!(read.tables[0].sets[0].elements.len(), 6000);
+        run(&mut socket, "delete element ip t m { 10.1.0.7 : 10.2.0.7 }").unwrap();
+        assert_eq!(ruleset(&mut socket).unwrap().ruleset.tables[0].sets[0].elements.len(), 5999);
+        run(&mut socket, "flush map ip t m").unwrap();
+        assert_eq!(ruleset(&mut socket).unwrap().ruleset.tables[0].sets[0].elements.len(), 0);
+    });
+}
+
+#[test]
+fn a_transaction_that_fails_changes_nothing_and_says_where() {
+    test(|| {
+        let mut socket = open();
+        run(&mut socket, "table ip t { chain c { } }").unwrap();
+        let before = ruleset(&mut socket).unwrap().ruleset;
+        let lines = "add chain ip t other\nadd rule ip t c jump nowhere\nadd rule ip t c accept";
+        let error = run(&mut socket, lines).unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound);
+        assert_eq!(error.to_string(), "cannot do `nft add rule ip t c jump nowhere`: No such file or directory");
+        assert_eq!(ruleset(&mut socket).unwrap().ruleset, before);
+    });
+}
+
+#[test]
+fn a_ruleset_that_has_changed_meanwhile_is_noticed() {
+    test(|| {
+        let mut socket = open();
+        let generation = generation(&mut socket).unwrap();
+        let commands = parse::commands("add table ip t", &Ruleset::default()).unwrap();
+        commit(&mut socket, &commands, Some(generation)).unwrap();
+        let error = commit(&mut socket, &commands, Some(generation)).unwrap_err();
+        assert!(error.to_string().contains("changed by somebody else"), "{error}");
+    });
+}
+
+#[test]
+fn rules_go_where_they_are_sent() {
+    test(|| {
+        let mut socket = open();
+        run(&mut socket, "table inet t { chain c { tcp dport 1 accept\n tcp dport 2 accept\n } }").unwrap();
+        let handle = |socket: &mut Socket, place: usize| {
+            ruleset(socket).unwrap().ruleset.tables[0].chains[0].rules[place].handle
+        };
+        let second = handle(&mut socket, 1);
+        run(&mut socket, &format!("insert rule inet t c handle {second} udp dport {{ 5, 6 }} drop")).unwrap();
+        run(&mut socket, &format!("add rule inet t c handle {second} comment \"last\"")).unwrap();
+        run(&mut socket, "insert rule inet t c notrack").unwrap();
+        run(&mut socket, &format!("replace rule inet t c handle {second} tcp dport {{ 7, 8-9 }} accept")).unwrap();
+        let rules = |socket: &mut Socket| {
+            let read = ruleset(socket).unwrap().ruleset;
+            let table: &Table = read.table(TableFamily::Inet, "t").unwrap();
+            let show = |r| nsgate_core::model::ruleset::text::rule(table.family, &table.sets, r);
+            table.chains[0].rules.iter().map(show).collect::<Vec<_>>()
+        };
+        let expected = [
+            "notrack",
+            "tcp dport 1 accept",
+            "udp dport { 5, 6 } drop",
+            "tcp dport { 7, 8-9 } accept",
+            "comment \"last\"",
+        ];
+        assert_eq!(rules(&mut socket), expected);
+        let first = handle(&mut socket, 0);
+        run(&mut socket, &format!("delete rule inet t c handle {first}")).unwrap();
+        assert_eq!(rules(&mut socket), expected[1..]);
+        run(&mut socket, "flush chain inet t c").unwrap();
+        assert_eq!(rules(&mut socket), [""; 0]);
+        run(&mut socket, "delete chain inet t c\ndelete table inet t").unwrap();
+        assert_eq!(ruleset(&mut socket).unwrap().ruleset.tables, []);
+    });
+}
+
+#[test]
+fn an_owned_table_goes_with_its_socket() {
+    test(|| {
+        let mut owner = open();
+        run(&mut owner, "table inet t { flags owner; comment \"made here\"; }").unwrap();
+        let mut other = open();
+        let read = ruleset(&mut other).unwrap().ruleset;
+        assert!(read.tables[0].owner.is_some());
+        assert_eq!(read.tables[0].comment.as_deref(), Some("made here"));
+        assert_eq!(run(&mut other, "delete table inet t").unwrap_err().kind(), Kind::NotPermitted);
+        drop(owner);
+        assert_eq!(ruleset(&mut other).unwrap().ruleset.tables, []);
+    });
+}
