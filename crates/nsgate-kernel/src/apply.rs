@@ -4,6 +4,7 @@ mod journal;
 mod records;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use nsgate_core::model::NetnsName;
@@ -17,7 +18,7 @@ pub use self::records::{DIRECTORY, Records};
 use crate::netlink::{Protocol, Socket};
 use crate::netns::{self, Netns};
 use crate::sys::Signals;
-use crate::{Error, Kind, rtnetlink, sysctl};
+use crate::{Error, Kind, nftables, rtnetlink, sysctl};
 
 /// How many namespaces are kept open from one step to the next.
 const KEPT_OPEN: usize = 64;
@@ -104,9 +105,16 @@ fn take_back(performer: &mut Performer, steps: &[Step]) -> Vec<(Step, Error)> {
 /// Does steps one after the other, and keeps the namespaces it has been in open.
 #[derive(Default)]
 struct Performer {
-    open: BTreeMap<NetnsName, (Netns, Socket)>,
+    open: BTreeMap<NetnsName, Open>,
     /// What marks the addresses that are made (IFA_PROTO); 0 for none.
     address_protocol: u8,
+}
+
+/// A namespace with sockets into it.
+struct Open {
+    netns: Netns,
+    routing: Socket,
+    filter: Option<Socket>,
 }
 
 impl Performer {
@@ -120,30 +128,36 @@ impl Performer {
                 netns::delete(name)
             }
             Action::Sysctl { name, value, .. } => sysctl::write(&Netns::open(&step.netns)?, name, value).map(drop),
-            Action::Nft { .. } => {
-                let why = "changes to the packet filter are not supported yet";
-                Err(Error::explained(Kind::MissingFeature, "do", format!("`{step}`"), why))
-            }
+            Action::Nft { commands, .. } => nftables::commit(self.filter_socket(&step.netns)?, commands, None),
             _ => {
                 let address_protocol = self.address_protocol;
-                rtnetlink::perform(self.socket(&step.netns)?, step, address_protocol)
+                rtnetlink::perform(&mut self.open(&step.netns)?.routing, step, address_protocol)
             }
         }
     }
 
-    fn socket(&mut self, name: &NetnsName) -> Result<&mut Socket, Error> {
+    fn filter_socket(&mut self, name: &NetnsName) -> Result<&mut Socket, Error> {
+        let open = self.open(name)?;
+        // Closing such a socket waits for the kernel to clean up after deletions: one serves all steps.
+        let filter = match open.filter.take() {
+            Some(socket) => socket,
+            None => open.netns.run(|| Socket::open(Protocol::Netfilter))??,
+        };
+        Ok(open.filter.insert(filter))
+    }
+
+    fn open(&mut self, name: &NetnsName) -> Result<&mut Open, Error> {
         if self.open.len() >= KEPT_OPEN && !self.open.contains_key(name) {
             self.open.clear();
         }
-        let entry = match self.open.entry(name.clone()) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => {
+        Ok(match self.open.entry(name.clone()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
                 let netns = Netns::open(name)?;
-                let socket = netns.run(|| Socket::open(Protocol::Route))??;
-                entry.insert((netns, socket))
+                let routing = netns.run(|| Socket::open(Protocol::Route))??;
+                entry.insert(Open { netns, routing, filter: None })
             }
-        };
-        Ok(&mut entry.1)
+        })
     }
 }
 

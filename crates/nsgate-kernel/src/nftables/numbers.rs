@@ -9,21 +9,21 @@ pub(super) mod message {
     pub(in super::super) const BATCH_BEGIN: u16 = 16;
     pub(in super::super) const BATCH_END: u16 = 17;
     pub(in super::super) const NEW_TABLE: u16 = NFTABLES;
-    pub(in super::super) const GET_TABLE: u16 = NFTABLES | 1;
-    pub(in super::super) const DELETE_TABLE: u16 = NFTABLES | 2;
-    pub(in super::super) const NEW_CHAIN: u16 = NFTABLES | 3;
-    pub(in super::super) const GET_CHAIN: u16 = NFTABLES | 4;
-    pub(in super::super) const DELETE_CHAIN: u16 = NFTABLES | 5;
-    pub(in super::super) const NEW_RULE: u16 = NFTABLES | 6;
-    pub(in super::super) const GET_RULE: u16 = NFTABLES | 7;
-    pub(in super::super) const DELETE_RULE: u16 = NFTABLES | 8;
-    pub(in super::super) const NEW_SET: u16 = NFTABLES | 9;
-    pub(in super::super) const GET_SET: u16 = NFTABLES | 10;
-    pub(in super::super) const DELETE_SET: u16 = NFTABLES | 11;
-    pub(in super::super) const NEW_ELEMENTS: u16 = NFTABLES | 12;
-    pub(in super::super) const GET_ELEMENTS: u16 = NFTABLES | 13;
-    pub(in super::super) const DELETE_ELEMENTS: u16 = NFTABLES | 14;
-    pub(in super::super) const GET_GENERATION: u16 = NFTABLES | 16;
+    pub(in super::super) const GET_TABLE: u16 = NFTABLES + 1;
+    pub(in super::super) const DELETE_TABLE: u16 = NFTABLES + 2;
+    pub(in super::super) const NEW_CHAIN: u16 = NFTABLES + 3;
+    pub(in super::super) const GET_CHAIN: u16 = NFTABLES + 4;
+    pub(in super::super) const DELETE_CHAIN: u16 = NFTABLES + 5;
+    pub(in super::super) const NEW_RULE: u16 = NFTABLES + 6;
+    pub(in super::super) const GET_RULE: u16 = NFTABLES + 7;
+    pub(in super::super) const DELETE_RULE: u16 = NFTABLES + 8;
+    pub(in super::super) const NEW_SET: u16 = NFTABLES + 9;
+    pub(in super::super) const GET_SET: u16 = NFTABLES + 10;
+    pub(in super::super) const DELETE_SET: u16 = NFTABLES + 11;
+    pub(in super::super) const NEW_ELEMENTS: u16 = NFTABLES + 12;
+    pub(in super::super) const GET_ELEMENTS: u16 = NFTABLES + 13;
+    pub(in super::super) const DELETE_ELEMENTS: u16 = NFTABLES + 14;
+    pub(in super::super) const GET_GENERATION: u16 = NFTABLES + 16;
 }
 
 /// `NFTA_TABLE_*`.

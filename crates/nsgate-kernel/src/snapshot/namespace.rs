@@ -6,7 +6,7 @@ use super::settings;
 use crate::error::Error;
 use crate::netlink::{Listing, Protocol, Socket};
 use crate::netns::Netns;
-use crate::{rtnetlink, sockets};
+use crate::{nftables, rtnetlink, sockets};
 
 /// What one look at a namespace gave.
 pub(super) struct Look {
@@ -32,6 +32,7 @@ pub(super) fn look(netns: &Netns) -> Look {
     let namespace = Namespace::new(netns.name().clone(), netns.inode());
     let mut look = Look { namespace, hidden: Vec::new(), limits: Vec::new() };
     look.read_network();
+    look.read_packet_filter();
     look.read_sockets();
     look.read_settings();
     look
@@ -61,6 +62,27 @@ impl Look {
         self.namespace.rules = self.whole("policy rules", found);
         let found = rtnetlink::neighbours(&mut socket);
         self.namespace.neighbours = self.whole("neighbours", found);
+    }
+
+    /// nftables, and which tables of the older engine there are.
+    fn read_packet_filter(&mut self) {
+        let what = "the packet filter";
+        match Socket::open(Protocol::Netfilter).and_then(|mut socket| nftables::ruleset(&mut socket)) {
+            Ok(reading) => {
+                if reading.unread > 0 {
+                    self.limit(what, &format!("{} of its objects cannot be understood", reading.unread));
+                }
+                if !reading.consistent {
+                    self.limit(what, &"it kept changing while it was read");
+                }
+                self.namespace.ruleset = reading.ruleset;
+            }
+            Err(error) => self.limit(what, &error),
+        }
+        match nftables::legacy_tables() {
+            Ok(tables) => self.namespace.ruleset.legacy_tables = tables,
+            Err(error) => self.limit("the tables of iptables-legacy", &error),
+        }
     }
 
     fn read_sockets(&mut self) {

@@ -1,111 +1,41 @@
-//! nft's names for the values of each type. Tables, kept out of the formatter's hands to stay readable.
+//! nft's names for the values of each type.
 
 use super::value_type::ValueType;
 
 /// The names of a type's values.
-#[rustfmt::skip]
 pub(super) fn symbols(value_type: ValueType) -> &'static [(&'static str, u64)] {
     match value_type {
         ValueType::NetworkFamily => &[("ipv4", 2), ("ipv6", 10)],
         ValueType::EtherType => {
             &[("ip", 0x800), ("arp", 0x806), ("ip6", 0x86dd), ("8021q", 0x8100), ("8021ad", 0x88a8)]
         }
-        ValueType::ArpOperation => &[
-            ("request", 1),
-            ("reply", 2),
-            ("rrequest", 3),
-            ("rreply", 4),
-            ("inrequest", 8),
-            ("inreply", 9),
-            ("nak", 10),
-        ],
-        ValueType::InetProtocol => &[
-            ("icmp", 1),
-            ("igmp", 2),
-            ("tcp", 6),
-            ("udp", 17),
-            ("dccp", 33),
-            ("gre", 47),
-            ("esp", 50),
-            ("ah", 51),
-            ("ipv6-icmp", 58),
-            ("sctp", 132),
-            ("udplite", 136),
-        ],
+        ValueType::ArpOperation => ARP_OPERATIONS,
+        ValueType::InetProtocol => INET_PROTOCOLS,
         ValueType::TcpFlags => {
             &[("fin", 1), ("syn", 2), ("rst", 4), ("psh", 8), ("ack", 16), ("urg", 32), ("ecn", 64), ("cwr", 128)]
         }
         ValueType::CtState => &[("invalid", 1), ("established", 2), ("related", 4), ("new", 8), ("untracked", 64)],
         ValueType::CtDirection => &[("original", 0), ("reply", 1)],
-        ValueType::CtStatus => &[
-            ("expected", 1),
-            ("seen-reply", 2),
-            ("assured", 4),
-            ("confirmed", 8),
-            ("snat", 16),
-            ("dnat", 32),
-            ("dying", 512),
-        ],
+        ValueType::CtStatus => CT_STATUS,
         ValueType::PacketType => &[("host", 0), ("broadcast", 1), ("multicast", 2), ("other", 3)],
-        ValueType::FibType => &[
-            ("unspec", 0),
-            ("unicast", 1),
-            ("local", 2),
-            ("broadcast", 3),
-            ("anycast", 4),
-            ("multicast", 5),
-            ("blackhole", 6),
-            ("unreachable", 7),
-            ("prohibit", 8),
-        ],
+        ValueType::FibType => FIB_TYPES,
         ValueType::Existence => &[("missing", 0), ("exists", 1)],
         ValueType::HardwareType => &[("ether", 1)],
         ValueType::Ecn => &[("not-ect", 0), ("ect1", 1), ("ect0", 2), ("ce", 3)],
-        ValueType::Day => &[
-            ("Sunday", 0),
-            ("Monday", 1),
-            ("Tuesday", 2),
-            ("Wednesday", 3),
-            ("Thursday", 4),
-            ("Friday", 5),
-            ("Saturday", 6),
-        ],
+        ValueType::Day => DAYS,
         ValueType::Dscp => DSCP,
         ValueType::IcmpType => ICMP_TYPES,
         ValueType::Icmp6Type => ICMP6_TYPES,
-        ValueType::IcmpCode => &[
-            ("net-unreachable", 0),
-            ("host-unreachable", 1),
-            ("prot-unreachable", 2),
-            ("port-unreachable", 3),
-            ("frag-needed", 4),
-            ("net-prohibited", 9),
-            ("host-prohibited", 10),
-            ("admin-prohibited", 13),
-        ],
-        ValueType::Icmp6Code => &[
-            ("no-route", 0),
-            ("admin-prohibited", 1),
-            ("addr-unreachable", 3),
-            ("port-unreachable", 4),
-            ("policy-fail", 5),
-            ("reject-route", 6),
-        ],
+        ValueType::IcmpCode => ICMP_CODES,
+        ValueType::Icmp6Code => ICMP6_CODES,
         ValueType::IcmpxCode => {
             &[("no-route", 0), ("port-unreachable", 1), ("host-unreachable", 2), ("admin-prohibited", 3)]
         }
-        ValueType::IgmpType => &[
-            ("membership-query", 0x11),
-            ("membership-report-v1", 0x12),
-            ("membership-report-v2", 0x16),
-            ("leave-group", 0x17),
-            ("membership-report-v3", 0x22),
-        ],
+        ValueType::IgmpType => IGMP_TYPES,
         _ => &[],
     }
 }
 
-#[rustfmt::skip]
 const DSCP: &[(&str, u64)] = &[
     ("cs0", 0),
     ("cs1", 8),
@@ -132,7 +62,6 @@ const DSCP: &[(&str, u64)] = &[
     ("ef", 46),
 ];
 
-#[rustfmt::skip]
 const ICMP_TYPES: &[(&str, u64)] = &[
     ("echo-reply", 0),
     ("destination-unreachable", 3),
@@ -151,7 +80,6 @@ const ICMP_TYPES: &[(&str, u64)] = &[
     ("address-mask-reply", 18),
 ];
 
-#[rustfmt::skip]
 const ICMP6_TYPES: &[(&str, u64)] = &[
     ("destination-unreachable", 1),
     ("packet-too-big", 2),
@@ -171,4 +99,67 @@ const ICMP6_TYPES: &[(&str, u64)] = &[
     ("ind-neighbor-solicit", 141),
     ("ind-neighbor-advert", 142),
     ("mld2-listener-report", 143),
+];
+
+const ARP_OPERATIONS: &[(&str, u64)] =
+    &[("request", 1), ("reply", 2), ("rrequest", 3), ("rreply", 4), ("inrequest", 8), ("inreply", 9), ("nak", 10)];
+
+const INET_PROTOCOLS: &[(&str, u64)] = &[
+    ("icmp", 1),
+    ("igmp", 2),
+    ("tcp", 6),
+    ("udp", 17),
+    ("dccp", 33),
+    ("gre", 47),
+    ("esp", 50),
+    ("ah", 51),
+    ("ipv6-icmp", 58),
+    ("sctp", 132),
+    ("udplite", 136),
+];
+
+const CT_STATUS: &[(&str, u64)] =
+    &[("expected", 1), ("seen-reply", 2), ("assured", 4), ("confirmed", 8), ("snat", 16), ("dnat", 32), ("dying", 512)];
+
+const FIB_TYPES: &[(&str, u64)] = &[
+    ("unspec", 0),
+    ("unicast", 1),
+    ("local", 2),
+    ("broadcast", 3),
+    ("anycast", 4),
+    ("multicast", 5),
+    ("blackhole", 6),
+    ("unreachable", 7),
+    ("prohibit", 8),
+];
+
+const DAYS: &[(&str, u64)] =
+    &[("Sunday", 0), ("Monday", 1), ("Tuesday", 2), ("Wednesday", 3), ("Thursday", 4), ("Friday", 5), ("Saturday", 6)];
+
+const ICMP_CODES: &[(&str, u64)] = &[
+    ("net-unreachable", 0),
+    ("host-unreachable", 1),
+    ("prot-unreachable", 2),
+    ("port-unreachable", 3),
+    ("frag-needed", 4),
+    ("net-prohibited", 9),
+    ("host-prohibited", 10),
+    ("admin-prohibited", 13),
+];
+
+const ICMP6_CODES: &[(&str, u64)] = &[
+    ("no-route", 0),
+    ("admin-prohibited", 1),
+    ("addr-unreachable", 3),
+    ("port-unreachable", 4),
+    ("policy-fail", 5),
+    ("reject-route", 6),
+];
+
+const IGMP_TYPES: &[(&str, u64)] = &[
+    ("membership-query", 0x11),
+    ("membership-report-v1", 0x12),
+    ("membership-report-v2", 0x16),
+    ("leave-group", 0x17),
+    ("membership-report-v3", 0x22),
 ];

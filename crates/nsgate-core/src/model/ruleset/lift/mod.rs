@@ -173,29 +173,8 @@ impl Lift<'_> {
             Expression::Redirect { port, flags } => {
                 Statement::Redirect { port: self.port(*port)?, flags: flags.0 & !NAT_PORT }
             }
-            Expression::TransparentProxy { family, address, port } => {
-                let kind = address_type(*family).kind();
-                let address = address.map(|a| self.value(a, kind));
-                let port = port.map(|p| self.value(p, ValueType::InetService.kind()));
-                Statement::TransparentProxy { family: *family, address: some_or(address)?, port: some_or(port)? }
-            }
-            Expression::Update { set, operation, key, data, timeout, each, inverted: false } => {
-                let known = self.set(set);
-                let key = self.parts(*key, known.map(|s| s.key_length as usize))?;
-                let data_kind = match known.and_then(|s| s.data) {
-                    Some(SetData::Value { data_type, .. }) => ValueType::from_number(data_type).map(ValueType::kind),
-                    _ => None,
-                };
-                let data = data.map(|d| self.value(d, data_kind.unwrap_or(Kind::integer(4))));
-                Statement::Update {
-                    set: set.clone(),
-                    operation: *operation,
-                    key,
-                    data: some_or(data)?,
-                    timeout: *timeout,
-                    each: lift(self.context.family, self.sets, each),
-                }
-            }
+            Expression::TransparentProxy { .. } => self.transparent_proxy(expression)?,
+            Expression::Update { inverted: false, .. } => self.update(expression)?,
             Expression::Reject(kind) => Statement::Reject(*kind),
             Expression::Immediate { to: None, data: Data::Verdict(verdict) } => Statement::Verdict(verdict.clone()),
             Expression::Counter { .. }
@@ -209,6 +188,25 @@ impl Lift<'_> {
             _ => return None,
         };
         Some(vec![statement])
+    }
+
+    fn transparent_proxy(&self, expression: &Expression) -> Option<Statement> {
+        let Expression::TransparentProxy { family, address, port } = expression else { return None };
+        let kind = address_type(*family).kind();
+        let address = some_or(address.map(|a| self.value(a, kind)))?;
+        let port = some_or(port.map(|p| self.value(p, ValueType::InetService.kind())))?;
+        Some(Statement::TransparentProxy { family: *family, address, port })
+    }
+
+    fn update(&self, expression: &Expression) -> Option<Statement> {
+        let Expression::Update { set, operation, key, data, timeout, each, .. } = expression else { return None };
+        let known = self.set(set);
+        let key = self.parts(*key, known.map(|s| s.key_length as usize))?;
+        let data_kind = known.and_then(Set::data_kind).unwrap_or(Kind::integer(4));
+        let data = some_or(data.map(|d| self.value(d, data_kind)))?;
+        let each = lift(self.context.family, self.sets, each);
+        let (set, operation, timeout) = (set.clone(), *operation, *timeout);
+        Some(Statement::Update { set, operation, key, data, timeout, each })
     }
 
     fn nat(&self, nat: &Nat) -> Option<Statement> {

@@ -230,7 +230,9 @@ impl<'a, 'text> Commands<'a, 'text> {
             }
         }
         self.list[index] = head(dormant, owned, comment);
-        self.list.splice(index + 1..index + 1, chains);
+        let sets = self.list.split_off(index + 1);
+        self.list.extend(chains);
+        self.list.extend(sets);
         self.list.extend(rules);
         Ok(())
     }
