@@ -4,6 +4,7 @@
 //! can be its own, [`Tap::open`] watches a namespace, [`Sender::send`] lets it go. [`Watch`] does all that for many
 //! namespaces, and gives the whole [`Observation`](nsgate_core::trace::Observation).
 
+mod bpf;
 mod filter;
 mod numbers;
 mod probe;
@@ -11,6 +12,7 @@ mod sys;
 mod tap;
 mod watch;
 
+pub use bpf::{FIRST_TAPS, Interest, KernelEvents};
 pub use filter::Filter;
 pub use probe::{Refusal, Sender};
 pub use tap::Tap;

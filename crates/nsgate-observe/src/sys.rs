@@ -1,11 +1,13 @@
-//! The system calls that rustix does not wrap, and the ring of a packet socket. Nothing else in this crate is unsafe.
+//! The system calls that rustix does not wrap, the ring of a packet socket and that of programs in the kernel. Nothing
+//! else in this crate is unsafe.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rustix::io::Errno;
 
+use crate::bpf::Instruction as KernelInstruction;
 use crate::filter::Instruction;
 
 /// Sets a socket option.
@@ -135,6 +137,267 @@ impl Drop for Ring {
         let done = unsafe { libc::munmap(self.memory.as_ptr().cast(), self.slot * self.slots) };
         debug_assert_eq!(done, 0);
     }
+}
+
+/// Makes a map that programs in the kernel write to: its kind (BPF_MAP_TYPE_*), the bytes of a key and of a value, and
+/// how many of them (for a ring: how many bytes).
+pub(crate) fn bpf_map(kind: u32, key: u32, value: u32, entries: u32) -> Result<OwnedFd, Errno> {
+    let mut attribute = Attribute::default();
+    attribute.number(0, kind).number(4, key).number(8, value).number(12, entries).name(28);
+    #[expect(unsafe_code, reason = "libc has no bpf")]
+    // SAFETY: there is no pointer in this attribute.
+    unsafe {
+        bpf_file(BPF_MAP_CREATE, &attribute)
+    }
+}
+
+/// The one value, of 64 bits, of a map whose keys are numbers.
+pub(crate) fn bpf_value(map: BorrowedFd<'_>) -> Result<u64, Errno> {
+    let key = 0u32;
+    let mut value = 0u64;
+    let mut attribute = Attribute::default();
+    attribute.number(0, map.as_raw_fd() as u32).pointer(8, &raw const key).pointer(16, &raw mut value);
+    #[expect(unsafe_code, reason = "libc has no bpf")]
+    // SAFETY: the kernel reads a key of 32 bits and writes a value of 64, and both outlive the call. Every map of this
+    // crate that is not a ring has such keys and values; of a ring nothing can be asked.
+    unsafe {
+        bpf(BPF_MAP_LOOKUP_ELEM, &attribute)?;
+    }
+    Ok(value)
+}
+
+/// A program for the kernel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KernelProgram<'a> {
+    /// What kind of program it is (BPF_PROG_TYPE_*).
+    pub(crate) kind: u32,
+    /// What it will hang on (BPF_TRACE_RAW_TP and its kin).
+    pub(crate) hang_on: u32,
+    /// The type of the tracepoint, or 0.
+    pub(crate) tracepoint: u32,
+    /// The program itself.
+    pub(crate) instructions: &'a [KernelInstruction],
+}
+
+/// Loads a program. What the kernel's verifier says goes to `log`, if there is room for it.
+pub(crate) fn bpf_program(program: KernelProgram<'_>, log: &mut [u8]) -> Result<OwnedFd, Errno> {
+    /// Some functions of the kernel may be called only by programs under a licence that goes with the kernel's.
+    const LICENCE: &std::ffi::CStr = c"Dual MIT/GPL";
+    const { assert!(size_of::<KernelInstruction>() == 8) };
+    let mut attribute = Attribute::default();
+    attribute.number(0, program.kind).number(4, program.instructions.len() as u32);
+    attribute.pointer(8, program.instructions.as_ptr()).pointer(16, LICENCE.as_ptr()).name(48);
+    attribute.number(68, program.hang_on).number(108, program.tracepoint);
+    if !log.is_empty() {
+        attribute.number(24, 1).number(28, log.len() as u32).pointer(32, log.as_mut_ptr());
+    }
+    #[expect(unsafe_code, reason = "libc has no bpf")]
+    // SAFETY: the pointers and lengths describe the instructions, a closed string, and `log`, the only one to which the
+    // kernel writes; all outlive the call. The verifier makes sure that the program itself can do no harm.
+    unsafe {
+        bpf_file(BPF_PROG_LOAD, &attribute)
+    }
+}
+
+/// Hangs a program on its tracepoint until the file is closed.
+pub(crate) fn bpf_hang_on_tracepoint(program: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let mut attribute = Attribute::default();
+    attribute.number(8, program.as_raw_fd() as u32);
+    #[expect(unsafe_code, reason = "libc has no bpf")]
+    // SAFETY: there is no pointer in this attribute.
+    unsafe {
+        bpf_file(BPF_RAW_TRACEPOINT_OPEN, &attribute)
+    }
+}
+
+/// Hangs a program on a hook of the packet filter in the namespace of the calling thread until the file is closed.
+pub(crate) fn bpf_hang_on_hook(
+    program: BorrowedFd<'_>,
+    family: u32,
+    hook: u32,
+    priority: i32,
+) -> Result<OwnedFd, Errno> {
+    let mut attribute = Attribute::default();
+    attribute.number(0, program.as_raw_fd() as u32).number(8, BPF_NETFILTER);
+    attribute.number(16, family).number(20, hook).number(24, priority as u32);
+    #[expect(unsafe_code, reason = "libc has no bpf")]
+    // SAFETY: there is no pointer in this attribute.
+    unsafe {
+        bpf_file(BPF_LINK_CREATE, &attribute)
+    }
+}
+
+/// The commands of bpf(2).
+const BPF_MAP_CREATE: libc::c_long = 0;
+const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
+const BPF_PROG_LOAD: libc::c_long = 5;
+const BPF_RAW_TRACEPOINT_OPEN: libc::c_long = 17;
+const BPF_LINK_CREATE: libc::c_long = 28;
+/// What programs for the hooks of the packet filter hang on.
+pub(crate) const BPF_NETFILTER: u32 = 45;
+
+/// What a command of bpf(2) is to do (`union bpf_attr`), as long as the fields in use. Older kernels take a longer one
+/// than they know as long as the rest is zero.
+#[repr(C, align(8))]
+struct Attribute([u8; 144]);
+
+impl Default for Attribute {
+    fn default() -> Self {
+        Self([0; 144])
+    }
+}
+
+impl Attribute {
+    fn number(&mut self, offset: usize, number: u32) -> &mut Self {
+        self.0[offset..offset + 4].copy_from_slice(&number.to_ne_bytes());
+        self
+    }
+
+    /// Puts an address there. That is harmless by itself; whoever makes the call answers for what it points to.
+    fn pointer<T>(&mut self, offset: usize, pointer: *const T) -> &mut Self {
+        self.0[offset..offset + 8].copy_from_slice(&(pointer.expose_provenance() as u64).to_ne_bytes());
+        self
+    }
+
+    /// Puts the name there by which others see whose object it is.
+    fn name(&mut self, offset: usize) -> &mut Self {
+        self.0[offset..offset + 6].copy_from_slice(b"nsgate");
+        self
+    }
+}
+
+/// Makes a call that gives a file.
+///
+/// # Safety
+///
+/// That of [`bpf`]; and the command must be one that gives a file.
+#[expect(unsafe_code, reason = "libc has no bpf")]
+unsafe fn bpf_file(command: libc::c_long, attribute: &Attribute) -> Result<OwnedFd, Errno> {
+    // SAFETY: the caller answers for the call; what the kernel gives is a new file that nobody else has.
+    unsafe { bpf(command, attribute).map(|file| OwnedFd::from_raw_fd(file)) }
+}
+
+/// Makes a call.
+///
+/// # Safety
+///
+/// What the command reads and writes by the addresses in `attribute` must be there.
+#[expect(unsafe_code, reason = "libc has no bpf")]
+unsafe fn bpf(command: libc::c_long, attribute: &Attribute) -> Result<i32, Errno> {
+    // SAFETY: the kernel reads the attribute within its size; the caller answers for the addresses in it.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const *attribute, size_of::<Attribute>()) };
+    if result < 0 { Err(last_error()) } else { Ok(result as i32) }
+}
+
+/// The ring that programs in the kernel write records to. A record is read while others are written.
+#[derive(Debug)]
+pub(crate) struct RecordRing {
+    /// One page: how far we have read.
+    read: Mapping,
+    /// One page: how far the kernel has written. Then the records, twice in a row, so that each lies in one piece.
+    written: Mapping,
+    page: usize,
+    size: usize,
+    position: u64,
+}
+
+impl RecordRing {
+    /// Maps a ring of `size` bytes, which must be a power of two.
+    pub(crate) fn map(ring: BorrowedFd<'_>, size: usize) -> Result<Self, Errno> {
+        let page = page_size();
+        let room = size.checked_mul(2).and_then(|room| room.checked_add(page)).ok_or(Errno::INVAL)?;
+        if !size.is_power_of_two() || size < page {
+            return Err(Errno::INVAL);
+        }
+        let read = Mapping::new(ring, 0, page, libc::PROT_READ | libc::PROT_WRITE)?;
+        let written = Mapping::new(ring, page, room, libc::PROT_READ)?;
+        Ok(Self { read, written, page, size, position: 0 })
+    }
+
+    /// Copies the next record into `bytes`; false if there is none.
+    pub(crate) fn take(&mut self, bytes: &mut Vec<u8>) -> bool {
+        /// The kernel is still writing this record.
+        const BUSY: u32 = 1 << 31;
+        /// The kernel has thought better of it.
+        const DISCARDED: u32 = 1 << 30;
+        /// What a record begins with: its length and something for the kernel.
+        const HEADER: usize = 8;
+        loop {
+            #[expect(unsafe_code, reason = "memory shared with the kernel")]
+            // SAFETY: both positions are at the start of their mappings, which live as long as `self` and are aligned
+            // to pages. The place of a record is below the ring's size, a multiple of 8, and behind it the ring is
+            // mapped once more, so a record of at most the ring's size lies within. What lies between our position and
+            // the kernel's, and is not busy, the kernel does not write to; the acquiring loads order the copy behind
+            // them, the releasing store in front of the kernel's next write.
+            let length = unsafe {
+                let written = AtomicU64::from_ptr(self.written.start.cast().as_ptr());
+                if self.position >= written.load(Ordering::Acquire) {
+                    return false;
+                }
+                let place = self.page + (self.position as usize & (self.size - 1) & !7);
+                let record = self.written.start.add(place);
+                let length = AtomicU32::from_ptr(record.cast().as_ptr()).load(Ordering::Acquire);
+                if length & BUSY != 0 {
+                    return false;
+                }
+                let kept = (length & !DISCARDED) as usize;
+                if kept > self.size - HEADER {
+                    return false;
+                }
+                bytes.clear();
+                bytes.extend_from_slice(std::slice::from_raw_parts(record.add(HEADER).as_ptr(), kept));
+                self.position += (kept + HEADER).next_multiple_of(8) as u64;
+                AtomicU64::from_ptr(self.read.start.cast().as_ptr()).store(self.position, Ordering::Release);
+                length
+            };
+            if length & DISCARDED == 0 {
+                return true;
+            }
+        }
+    }
+}
+
+/// A part of a file in memory.
+#[derive(Debug)]
+struct Mapping {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+#[expect(unsafe_code, reason = "a raw pointer is not Send by itself")]
+// SAFETY: the memory belongs to this mapping alone, and no thread is tied to it.
+unsafe impl Send for Mapping {}
+
+impl Mapping {
+    fn new(file: BorrowedFd<'_>, offset: usize, length: usize, protection: libc::c_int) -> Result<Self, Errno> {
+        #[expect(unsafe_code, reason = "mapping memory")]
+        // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
+        let start = unsafe {
+            let place = offset as libc::off_t;
+            libc::mmap(std::ptr::null_mut(), length, protection, libc::MAP_SHARED, file.as_raw_fd(), place)
+        };
+        if start == libc::MAP_FAILED {
+            return Err(last_error());
+        }
+        Ok(Self { start: NonNull::new(start.cast()).ok_or(Errno::NOMEM)?, length })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        #[expect(unsafe_code, reason = "unmapping memory")]
+        // SAFETY: this is the mapping that `new` made, whole, and nothing points into it any more.
+        let done = unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
+        debug_assert_eq!(done, 0);
+    }
+}
+
+/// How many bytes a page of memory has.
+fn page_size() -> usize {
+    #[expect(unsafe_code, reason = "rustix tells this only with another feature")]
+    // SAFETY: sysconf has no precondition.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096)
 }
 
 /// The error of the system call that just failed.

@@ -128,6 +128,30 @@ impl KernelEvent {
         let (DropReason::Named(reason), Some(symbol)) = (reason, symbol) else { return true };
         !NORMAL_ENDS.contains(&(reason.as_str(), symbol.as_str()))
     }
+
+    /// Whether the packet is no more after this, well or badly.
+    pub fn is_end(&self) -> bool {
+        matches!(self.kind, KernelEventKind::Dropped { .. } | KernelEventKind::Consumed { .. })
+    }
+}
+
+/// What happened to the packet that one of the events is about, from its beginning to its end, in the order of time.
+///
+/// `events` are in the order of time. A buffer that the kernel used for several packets, one after the other, is several
+/// lives; so is a packet that the kernel copied.
+pub fn life(events: &[KernelEvent], of: usize) -> Vec<&KernelEvent> {
+    let Some(event) = events.get(of) else { return Vec::new() };
+    let same = |other: &&KernelEvent| other.buffer == event.buffer && event.buffer != 0;
+    let (before, after) = events.split_at(of);
+    let mut life: Vec<&KernelEvent> = before.iter().rev().filter(same).take_while(|e| !e.is_end()).collect();
+    life.reverse();
+    life.push(event);
+    if !event.is_end() {
+        let rest: Vec<&KernelEvent> = after[1..].iter().filter(same).collect();
+        let end = rest.iter().position(|e| e.is_end()).map_or(rest.len(), |end| end + 1);
+        life.extend(&rest[..end]);
+    }
+    life
 }
 
 /// Drops that are no loss, as reason and function.
@@ -177,6 +201,27 @@ mod tests {
         assert!(dropped("NO_SOCKET", None).is_loss());
         let consumed = KernelEventKind::Consumed { symbol: Some("icmp_rcv".into()) };
         assert!(!KernelEvent { kind: consumed, ..dropped("", None) }.is_loss());
+    }
+
+    #[test]
+    fn a_buffer_that_is_used_again_is_another_packet() {
+        let event = |time, buffer, kind| KernelEvent { time, kind, buffer, ..dropped("", None) };
+        let consumed = || KernelEventKind::Consumed { symbol: None };
+        let events = [
+            event(1, 7, KernelEventKind::Queued),
+            event(2, 7, consumed()),
+            event(3, 7, KernelEventKind::Queued),
+            event(4, 8, KernelEventKind::Queued),
+            event(5, 7, consumed()),
+            event(6, 7, KernelEventKind::Queued),
+        ];
+        let times = |of| life(&events, of).iter().map(|event| event.time).collect::<Vec<_>>();
+        assert_eq!(times(0), [1, 2]);
+        assert_eq!(times(2), [3, 5]);
+        assert_eq!(times(4), [3, 5]);
+        assert_eq!(times(3), [4]);
+        assert_eq!(times(5), [6]);
+        assert_eq!(times(6), [0; 0]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod sighting;
 pub use counters::Counters;
 pub use follow::follow;
 pub use journey::{Header, Journey, Leg, Sight};
-pub use kernel_event::{Addressee, DropReason, KernelEvent, KernelEventKind};
+pub use kernel_event::{Addressee, DropReason, KernelEvent, KernelEventKind, life};
 pub use observation::{Ending, KernelRoute, Observation, RouteQuestion, Watched};
 pub use probe::{Identity, Probe, ProbeKind};
 pub use route::{Stop, planned_path, to_watch};
