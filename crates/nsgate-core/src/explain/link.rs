@@ -1,5 +1,6 @@
 //! `link-down` and `no-carrier`: an interface on the way cannot carry packets.
 
+use super::resolution::Unresolved;
 use super::{Cause, Loss, Place, Stage, Verdict, evidence, mend};
 use crate::model::lookup::Answer;
 use crate::model::{Link, LinkKind, LinkName, Namespace, Peer};
@@ -69,7 +70,7 @@ fn bridge_down_where_it_ended<'a>(loss: &Loss<'a>) -> Option<(&'a Namespace, &'a
     let (netns, port) = if let Some(port) = loss.entered() {
         (loss.netns, port)
     } else {
-        let question = loss.unanswered_question()?;
+        let question = Unresolved::of(loss)?.question?;
         loss.world.peer(loss.netns, loss.netns.link(question.link)?)?
     };
     let bridge = netns.link(port.master?)?;

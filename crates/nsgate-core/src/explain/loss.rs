@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::model::lookup::{self, Answer, Query};
-use crate::model::{Family, Link, LinkIndex, LinkName, Namespace, NetnsName, World};
+use crate::model::{Family, Link, Namespace, NetnsName, World};
 use crate::trace::{Ending, Header, Leg, Observation, Sight, Way};
 
 /// The end of a trail: the last place where the packet was, and the World around it.
@@ -39,17 +39,27 @@ pub enum Stage<'a> {
 }
 
 impl<'a> Loss<'a> {
-    /// Finds the end of the trail: of the answer if there was one, of the request otherwise.
-    pub fn find(world: &'a World, observation: &'a Observation) -> Option<Self> {
+    /// The ends of the trail, the first to be looked at first: where the last leg that was seen ends, and, where a
+    /// request arrived that nothing was seen of afterwards, the answer that should have been made there.
+    pub fn trail(world: &'a World, observation: &'a Observation) -> Vec<Self> {
         let journey = &observation.journey;
-        let answer = journey.furthest(Leg::Answer);
-        let (leg, last) = match answer {
-            Some(sight) => (Leg::Answer, Some(sight)),
-            None => (Leg::Request, journey.furthest(Leg::Request)),
-        };
-        match last {
-            Some(sight) => Self::after(world, observation, leg, sight),
-            None => Self::unsent(world, observation),
+        let answer = journey.furthest(Leg::Answer).map(|sight| (Leg::Answer, sight));
+        let last = answer.or_else(|| Some((Leg::Request, journey.furthest(Leg::Request)?)));
+        let Some((leg, sight)) = last else { return Self::unsent(world, observation).into_iter().collect() };
+        let Some(lost) = Self::after(world, observation, leg, sight) else { return Vec::new() };
+        let owed = (leg == Leg::Request && lost.arrived()).then(|| lost.answer_owed(sight));
+        [lost].into_iter().chain(owed).collect()
+    }
+
+    /// The answer that this request should have caused where it arrived.
+    fn answer_owed(&self, request: &'a Sight) -> Self {
+        Self {
+            leg: Leg::Answer,
+            last: None,
+            stage: Stage::Made,
+            source: Some(self.destination),
+            destination: request.header.source,
+            ..self.clone()
         }
     }
 
@@ -147,21 +157,6 @@ impl<'a> Loss<'a> {
             (Ending::Refused { errno, .. }, Stage::Made) => Some(*errno),
             _ => None,
         }
-    }
-
-    /// The address whose holder was asked for on the way out of this namespace, without a reply.
-    pub fn unanswered_question(&self) -> Option<&'a Sight> {
-        let journey = &self.observation.journey;
-        let link = self.way_out()?.index;
-        let here = |s: &&Sight| s.netns == self.netns.name && s.link == link;
-        let question = journey.of(Leg::Question).filter(here).find(|s| s.way == Way::Out)?;
-        let told = |s: &Sight| s.way == Way::In && s.header.destination == question.header.destination;
-        (!journey.of(Leg::Reply).filter(here).any(told)).then_some(question)
-    }
-
-    /// The name of an interface of this namespace, for people.
-    pub fn name_of(&self, index: LinkIndex) -> Option<&'a LinkName> {
-        self.netns.link(index).map(|l| &l.name)
     }
 
     /// This namespace's name.

@@ -6,8 +6,10 @@ use ipnet::IpNet;
 
 use super::Loss;
 use crate::model::ruleset::{Ruleset, parse};
-use crate::model::{Family, Link, LinkName, Namespace, Route, RouteKind, Setting, Sysctl};
-use crate::plan::{Action, Change, Hop, LinkSetting, NewRoute, Plan, Step};
+use crate::model::segment::{Place as At, Segment};
+use crate::model::{Family, Link, LinkName, Namespace, Neighbour, Route, RouteKind, Setting, Sysctl};
+use crate::plan::{Action, Change, Hop, LinkSetting, NewAddress, NewNeighbour, NewRoute, Plan, Step};
+use crate::trace::{Leg, Way};
 
 /// Sets a kernel setting.
 pub(super) fn sysctl(netns: &Namespace, name: &Sysctl, value: &str, before: i64) -> Plan {
@@ -109,4 +111,81 @@ pub(super) fn masquerade(netns: &Namespace, out: &Link, source: IpAddr) -> Plan 
 fn network_of(netns: &Namespace, out: &Link, source: IpAddr) -> IpNet {
     let inside = netns.links.iter().filter(|l| l.index != out.index).flat_map(|l| &l.addresses);
     inside.map(|a| a.net.trunc()).find(|n| n.contains(&source)).unwrap_or_else(|| IpNet::from(source))
+}
+
+/// Gives an interface an address.
+pub(super) fn add_address(netns: &Namespace, link: &Link, net: IpNet) -> Plan {
+    address(Change::Add, netns, link, net)
+}
+
+/// Takes an address from an interface.
+pub(super) fn delete_address(netns: &Namespace, link: &Link, net: IpNet) -> Plan {
+    address(Change::Delete, netns, link, net)
+}
+
+fn address(change: Change, netns: &Namespace, link: &Link, net: IpNet) -> Plan {
+    let new = NewAddress::new(link.name.clone(), net);
+    Plan::of(Step::new(&netns.name, Action::Address(change, new)))
+}
+
+/// Gives an IPv6 address again, without duplicate address detection.
+pub(super) fn without_detection(netns: &Namespace, link: &Link, address: IpAddr) -> Plan {
+    let Some(held) = link.addresses.iter().find(|a| a.net.addr() == address) else { return Plan::default() };
+    let step = |change, new| Step::new(&netns.name, Action::Address(change, new));
+    let same = || NewAddress::new(link.name.clone(), held.net);
+    Plan { steps: vec![step(Change::Delete, same()), step(Change::Add, same().without_dad())] }
+}
+
+/// Sets the MTU of an interface.
+pub(super) fn mtu(netns: &Namespace, link: &Link, mtu: u32) -> Plan {
+    set_link(netns, link, LinkSetting::Mtu(mtu), LinkSetting::Mtu(link.mtu))
+}
+
+/// Changes an interface.
+pub(super) fn set_link(netns: &Namespace, link: &Link, setting: LinkSetting, before: LinkSetting) -> Plan {
+    Plan::of(Step::new(&netns.name, Action::SetLink { name: link.name.clone(), setting, before: Some(before) }))
+}
+
+/// Takes a neighbour entry away, so that the neighbour is asked again.
+pub(super) fn forget_neighbour(netns: &Namespace, link: &Link, entry: &Neighbour) -> Plan {
+    let gone = NewNeighbour {
+        dev: link.name.clone(),
+        address: entry.address,
+        mac: entry.mac,
+        state: Some(entry.state),
+        proxy: entry.proxy,
+    };
+    Plan::of(Step::new(&netns.name, Action::Neighbour(Change::Delete, gone)))
+}
+
+/// Answers for an address on a link.
+pub(super) fn answer_for(netns: &Namespace, link: &Link, address: IpAddr) -> Plan {
+    let entry = NewNeighbour::proxy(link.name.clone(), address);
+    Plan::of(Step::new(&netns.name, Action::Neighbour(Change::Add, entry)))
+}
+
+/// Takes an address away from whichever interface holds it.
+pub(super) fn delete_address_of(netns: &Namespace, address: IpAddr) -> Plan {
+    let held = |l: &Link| l.addresses.iter().find(|a| a.net.addr() == address).map(|a| a.net);
+    let found = netns.links.iter().find_map(|l| Some((l, held(l)?)));
+    found.map(|(link, net)| delete_address(netns, link, net)).unwrap_or_default()
+}
+
+/// Adds a route back to where the request came from, through the router that it came by.
+pub(super) fn route_back(loss: &Loss<'_>) -> Plan {
+    let Some(request) =
+        loss.observation.journey.of(Leg::Request).rfind(|s| s.netns == loss.netns.name && s.way == Way::In)
+    else {
+        return Plan::default();
+    };
+    let Some(link) = loss.netns.link(request.link) else { return Plan::default() };
+    let own: Vec<IpNet> = link.addresses.iter().map(|a| a.net).collect();
+    let segment = Segment::of(loss.world, loss.netns, link);
+    let of_router = |p: &At<'_>| p.netns.name != loss.netns.name && p.link.mac == request.header.macs.map(|m| m.0);
+    let router = segment.places.iter().find(|p| of_router(p));
+    let via =
+        router.and_then(|p| p.link.addresses.iter().map(|a| a.net.addr()).find(|a| own.iter().any(|n| n.contains(a))));
+    let Some(via) = via else { return Plan::default() };
+    let route = NewRoute::through(IpNet::from(loss.destination), via, link.name.clone());
+    Plan::of(Step::new(loss.here(), Action::Route(Change::Add, route)))
 }

@@ -5,6 +5,9 @@
 //! evidence is the verdict, and the others that hold at the same place follow as further findings. Nothing is guessed:
 //! where no cause is shown, the verdict is `uncertain` and says what was seen.
 
+mod address;
+mod answer;
+mod bridge;
 mod cause;
 mod delivered;
 mod evidence;
@@ -13,11 +16,18 @@ mod fixture;
 mod forwarding;
 mod link;
 mod loss;
+mod martian;
 mod mend;
+mod neighbour;
+mod prefix;
+mod resolution;
 mod reverse_path;
 mod route;
 mod service;
+mod size;
 mod translation;
+mod ttl;
+mod turn;
 mod uncertain;
 mod upstream;
 mod verdict;
@@ -50,14 +60,27 @@ type Check = fn(&Loss<'_>) -> Option<Verdict>;
 
 /// The causes in the order in which the kernel meets them on a packet's way.
 const ORDER: &[Check] = &[
+    address::duplicate,
     service::closed,
+    address::tentative,
+    address::missing,
+    address::family_disabled,
     link::down,
     link::without_carrier,
+    bridge::detached,
+    prefix::wrong,
+    neighbour::wrong_address,
+    size::exceeded,
+    martian::refused,
+    answer::echo_ignored,
     forwarding::disabled,
     route::blocked,
+    translation::source_missing,
+    answer::route_missing,
     route::missing,
     reverse_path::refused,
-    translation::source_missing,
+    ttl::expired,
+    neighbour::failed,
     upstream::silent,
 ];
 
@@ -66,12 +89,13 @@ pub fn explain(world: &World, observation: &Observation) -> Report {
     if observation.ending == Ending::Answered {
         return Report { verdict: delivered::verdict(world, observation), further: Vec::new() };
     }
-    let Some(loss) = Loss::find(world, observation) else {
+    let trail = Loss::trail(world, observation);
+    let Some(end) = trail.first() else {
         return Report { verdict: uncertain::nowhere(observation), further: Vec::new() };
     };
-    let mut found = ORDER.iter().filter_map(|check| check(&loss));
+    let mut found = trail.iter().flat_map(|loss| ORDER.iter().filter_map(|check| check(loss)));
     match found.next() {
-        Some(verdict) => Report { verdict, further: found.collect() },
-        None => Report { verdict: uncertain::at(&loss), further: Vec::new() },
+        Some(verdict) => Report { further: found.filter(|f| f.cause != verdict.cause).collect(), verdict },
+        None => Report { verdict: uncertain::at(end), further: Vec::new() },
     }
 }

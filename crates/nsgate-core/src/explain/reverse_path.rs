@@ -4,6 +4,7 @@
 //! best way back leaves by that very interface, 2 that there is any way back. ARP requests are held to it too. IPv6 has
 //! no such switch.
 
+use super::resolution::Unresolved;
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend};
 use crate::model::lookup::{Query, look_up};
 use crate::model::{Family, Link, Namespace, Setting, Sysctl};
@@ -72,7 +73,7 @@ fn any_way_back(netns: &Namespace, source: IpAddr) -> bool {
 
 /// A neighbour did not answer because it refuses the question's source.
 fn question_refused<'a>(loss: &Loss<'a>) -> Option<(&'a Namespace, &'a Link, IpAddr, Evidence)> {
-    let question = loss.unanswered_question()?;
+    let question = Unresolved::of(loss)?.question?;
     let asked = |s: &&Sight| s.way == Way::In && s.header.destination == question.header.destination;
     let heard = loss.observation.journey.of(Leg::Question).find(asked)?;
     let netns = loss.world.namespace(&heard.netns)?;

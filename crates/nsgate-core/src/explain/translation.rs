@@ -141,6 +141,6 @@ mod tests {
     fn a_global_ipv6_source_is_routed_not_translated() {
         let mut fixture = Fixture::experiment6();
         fixture.request_seen(&["ns_1:veth2>", "host:veth3<", "host:eth2>", "world:w0<"]);
-        assert_eq!(fixture.verdict().0, "uncertain");
+        assert_eq!(fixture.verdict().0, "return-route-missing");
     }
 }

@@ -1,5 +1,6 @@
 //! `uncertain`: no cause is shown. What was seen is said instead, and what to try.
 
+use super::resolution::Unresolved;
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence};
 use crate::model::NetnsName;
 use crate::trace::{Ending, Observation};
@@ -41,7 +42,7 @@ fn clues(loss: &Loss<'_>) -> Vec<Evidence> {
     let observation = loss.observation;
     let mut clues: Vec<Evidence> =
         loss.last.map(|s| evidence::seen(loss.world, s, " and was not seen again")).into_iter().collect();
-    if let Some(question) = loss.unanswered_question() {
+    if let Some(question) = Unresolved::of(loss).and_then(|u| u.question) {
         clues.push(evidence::seen(loss.world, question, " without a reply"));
     }
     match &observation.ending {

@@ -1,0 +1,184 @@
+//! `neighbour-wrong`, `mac-mismatch`, `neighbour-failed`: the next hop's link-layer address is wrong, is refused, or
+//! nobody gives it.
+
+use std::net::IpAddr;
+
+use nsgate_packet::Mac;
+
+use super::resolution::Unresolved;
+use super::turn::{Turn, turns};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend};
+use crate::model::lookup::look_up;
+use crate::model::segment::Place as At;
+use crate::model::{Family, Link, Namespace, Neighbour, NeighbourState, Setting, Sysctl};
+use crate::trace::Way;
+
+/// The frame went to a link-layer address that is not the next hop's: by a wrong neighbour entry, or rewritten.
+pub(super) fn wrong_address(loss: &Loss<'_>) -> Option<Verdict> {
+    let turn = last_turn(loss)?;
+    let used = turn.left?.header.macs?.1;
+    let reached = loss.last?;
+    // Where the last interface rewrote the frame, the next one shows it.
+    let used = if reached.way == Way::In { reached.header.macs.map_or(used, |m| m.1) } else { used };
+    let next = turn.next_hop()?;
+    let holders = turn.next_hop_holders(loss.world);
+    let owner = holders.first()?;
+    let right = owner.link.mac?;
+    if used == right || used.is_group() || holders.iter().any(|p| p.link.mac == Some(used)) {
+        return None;
+    }
+    let link = turn.way_out()?;
+    let entry = entry(loss, turn.netns, link, next);
+    match entry {
+        Some(entry) if entry.mac == Some(used) => Some(of_entry(loss, &turn, link, entry, right)),
+        _ => Some(of_frame(loss, owner, used, right)),
+    }
+}
+
+/// The turn after which the packet was lost.
+fn last_turn<'a>(loss: &Loss<'a>) -> Option<Turn<'a>> {
+    let last = loss.last?;
+    turns(loss.world, &loss.observation.journey, loss.leg)
+        .into_iter()
+        .rfind(|t| t.left.is_some_and(|l| l.time <= last.time) && t.way_out().is_some_and(|l| l.master.is_none()))
+}
+
+fn entry<'a>(loss: &Loss<'a>, netns: &Namespace, link: &Link, address: IpAddr) -> Option<&'a Neighbour> {
+    let here = |e: &Neighbour| e.link == link.index && e.address == address && !e.proxy;
+    let after = loss.observation.neighbours.iter().find(|(n, e)| *n == netns.name && here(e)).map(|(_, e)| e);
+    after.or_else(|| loss.world.namespace(&netns.name)?.neighbours.iter().find(|e| here(e)))
+}
+
+fn of_entry(loss: &Loss<'_>, turn: &Turn<'_>, link: &Link, entry: &Neighbour, right: Mac) -> Verdict {
+    let wrong = entry.mac.map(|m| m.to_string()).unwrap_or_default();
+    let (netns, address) = (turn.netns, entry.address);
+    let kind = if entry.state == NeighbourState::Permanent { "permanent" } else { "stale" };
+    let object = format!("{address} lladdr {wrong} on {}", link.name);
+    let summary = format!(
+        "the {kind} neighbour entry of {} for {address} holds {wrong}, but {address} is at {right}",
+        netns.name
+    );
+    let mut verdict = Verdict::new(Cause::NeighbourWrong, Place::at(&netns.name, &link.name), object.clone(), summary)
+        .shown_by(Evidence::new(EvidenceKind::Neighbour, &netns.name, object).differs(right.to_string(), wrong));
+    if let Some(last) = loss.last {
+        verdict = verdict.shown_by(evidence::seen(loss.world, last, " and was not taken"));
+    }
+    verdict.mended_by(mend::forget_neighbour(netns, link, entry))
+}
+
+fn of_frame(loss: &Loss<'_>, owner: &At<'_>, used: Mac, right: Mac) -> Verdict {
+    let (netns, link) = (owner.netns, owner.link);
+    let object = format!("frame for {used} at {}, which is {right}", link.name);
+    let summary =
+        format!("{} of {} ignores the frame: it is for {used}, and {} is {right}", link.name, netns.name, link.name);
+    let mut verdict = Verdict::new(Cause::MacMismatch, Place::at(&netns.name, &link.name), object, summary);
+    if let Some(last) = loss.last {
+        verdict = verdict.shown_by(evidence::seen(loss.world, last, &format!(" for {used} and was not taken")));
+    }
+    verdict
+        .shown_by(Evidence::new(EvidenceKind::Link, &netns.name, format!("{} has {right}", link.name)).differs(used.to_string(), right.to_string()))
+        .advised("Something between the sender and this interface rewrites the link-layer address, or this interface's address was changed: look for netdev and bridge rules, tc actions, and what everybody was provisioned with.")
+}
+
+/// Nobody answers for the next hop, and nothing more specific says why.
+pub(super) fn failed(loss: &Loss<'_>) -> Option<Verdict> {
+    let unresolved = Unresolved::of(loss)?;
+    if let Some(holder) = unresolved.holders().next() {
+        return refuses_to_answer(loss, &unresolved, holder);
+    }
+    if let Some(place) = could_stand_in(&unresolved) {
+        return Some(no_proxy(loss, &unresolved, place));
+    }
+    let (netns, link, asked) = (unresolved.netns, unresolved.link, unresolved.asked);
+    let role = if unresolved.router { "the router" } else { "the destination" };
+    let summary = format!("nobody on {} of {} answers for {asked}, {role}", link.name, netns.name);
+    let verdict = Verdict::new(
+        Cause::NeighbourFailed,
+        Place::at(&netns.name, &link.name),
+        format!("{asked} on {}", link.name),
+        summary,
+    );
+    let beyond = if unresolved.segment.open {
+        "Ask whoever runs the network behind the interface whether that host is up."
+    } else {
+        "Nobody here holds that address: start the host, or correct the address."
+    };
+    Some(with_question(verdict, loss, &unresolved).advised(beyond))
+}
+
+/// Shown by the question that went unanswered, or by the entry that failed.
+fn with_question(mut verdict: Verdict, loss: &Loss<'_>, unresolved: &Unresolved<'_>) -> Verdict {
+    if let Some(question) = unresolved.question {
+        verdict = verdict.shown_by(evidence::seen(loss.world, question, " without a reply"));
+    }
+    if let Some(entry) = unresolved.entry {
+        let state = format!("{:?}", entry.state).to_uppercase();
+        let text = format!("{} on {} is {state}", entry.address, unresolved.link.name);
+        verdict = verdict
+            .shown_by(Evidence::new(EvidenceKind::Neighbour, &unresolved.netns.name, text).differs("REACHABLE", state));
+    }
+    verdict
+}
+
+/// The holder heard the question and is set not to answer.
+fn refuses_to_answer(loss: &Loss<'_>, unresolved: &Unresolved<'_>, holder: At<'_>) -> Option<Verdict> {
+    let heard = unresolved.heard_at(loss, holder)?;
+    let (netns, link, asked) = (holder.netns, holder.link, unresolved.asked);
+    let place = Place::at(&netns.name, &link.name);
+    if !link.resolves_neighbours {
+        let summary = format!("{} of {} holds {asked}, but ARP is switched off on it", link.name, netns.name);
+        let fix =
+            mend::set_link(netns, link, crate::plan::LinkSetting::Arp(true), crate::plan::LinkSetting::Arp(false));
+        return Some(
+            Verdict::new(Cause::NeighbourFailed, place, format!("{}: NOARP (arp off)", link.name), summary)
+                .shown_by(evidence::seen(loss.world, heard, " without a reply"))
+                .mended_by(fix),
+        );
+    }
+    let (switch, value) = arp_ignore(netns, link).filter(|_| Family::of(asked) == Family::V4)?;
+    let summary =
+        format!("{} of {} holds {asked}, but does not answer for it: {switch} is {value}", link.name, netns.name);
+    Some(
+        Verdict::new(Cause::NeighbourFailed, place, switch.to_string(), summary)
+            .shown_by(evidence::seen(loss.world, heard, " without a reply"))
+            .shown_by(evidence::sysctl(netns, &switch, "0", value))
+            .mended_by(mend::sysctl(netns, &switch, "0", value)),
+    )
+}
+
+/// The value that counts: the larger of `all` and the interface's own (linux ip-sysctl).
+fn arp_ignore(netns: &Namespace, link: &Link) -> Option<(Sysctl, i64)> {
+    let own = i64::from(link.setting(Family::V4, Setting::ArpIgnore)?);
+    let all = netns.setting_of_all(Family::V4, Setting::ArpIgnore).unwrap_or(0);
+    let switch = if all > own {
+        Sysctl::of_all(Family::V4, "arp_ignore")
+    } else {
+        evidence::name_of_setting(Family::V4, link, Setting::ArpIgnore)?
+    };
+    (own.max(all) > 0).then(|| (switch, own.max(all)))
+}
+
+/// A host on the segment that has a route of its own to the address, by another interface.
+fn could_stand_in<'a>(unresolved: &Unresolved<'a>) -> Option<At<'a>> {
+    unresolved.others().find(|place| {
+        let answer = look_up(place.netns, &Unresolved::query_at(*place, unresolved.asked));
+        let specific = answer.route().is_some_and(|r| r.destination.prefix_len() > 0);
+        specific && !answer.is_local() && answer.link().is_some_and(|l| l != place.link.index)
+    })
+}
+
+fn no_proxy(loss: &Loss<'_>, unresolved: &Unresolved<'_>, place: At<'_>) -> Verdict {
+    let (netns, link, asked) = (place.netns, place.link, unresolved.asked);
+    let summary = format!(
+        "{} asks for {asked} on its wire; {} knows the way to it, but does not answer for it on {}",
+        unresolved.netns.name, netns.name, link.name
+    );
+    let verdict = Verdict::new(
+        Cause::NeighbourFailed,
+        Place::at(&netns.name, &link.name),
+        format!("proxy entry for {asked} on {} (missing)", link.name),
+        summary,
+    )
+    .mended_by(mend::answer_for(netns, link, asked));
+    with_question(verdict, loss, unresolved)
+}

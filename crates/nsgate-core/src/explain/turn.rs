@@ -1,0 +1,68 @@
+//! The journey namespace by namespace: by which interface a leg came in, and by which it left.
+
+use std::net::IpAddr;
+
+use crate::model::lookup::{Answer, Query, look_up};
+use crate::model::segment::{Place as At, Segment};
+use crate::model::{Link, Namespace, World};
+use crate::trace::{Journey, Leg, Sight, Way};
+
+/// A leg's passage through one namespace.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn<'a> {
+    /// The namespace.
+    pub(super) netns: &'a Namespace,
+    /// How it came in; none where it was made.
+    pub(super) entered: Option<&'a Sight>,
+    /// How it left; none where it ended.
+    pub(super) left: Option<&'a Sight>,
+}
+
+/// The passages of one leg, in the order of time.
+pub(super) fn turns<'a>(world: &'a World, journey: &'a Journey, leg: Leg) -> Vec<Turn<'a>> {
+    let mut turns: Vec<Turn<'a>> = Vec::new();
+    for sight in journey.of(leg) {
+        let Some(netns) = world.namespace(&sight.netns) else { continue };
+        let open = turns.last_mut().filter(|t| t.netns.name == netns.name);
+        match (open, sight.way) {
+            // Frames that pass a bridge are seen at its ports and at itself: the first sight and the last count.
+            (Some(turn), Way::Out) => turn.left = Some(sight),
+            (Some(turn), Way::In) if turn.left.is_none() => {}
+            (_, Way::In) => turns.push(Turn { netns, entered: Some(sight), left: None }),
+            (_, Way::Out) => turns.push(Turn { netns, entered: None, left: Some(sight) }),
+        }
+    }
+    turns
+}
+
+impl<'a> Turn<'a> {
+    /// The interface it left by.
+    pub(super) fn way_out(&self) -> Option<&'a Link> {
+        self.netns.link(self.left?.link)
+    }
+
+    /// The interface it came in by.
+    pub(super) fn way_in(&self) -> Option<&'a Link> {
+        self.netns.link(self.entered?.link)
+    }
+
+    /// What the routing tables here say of the packet as it left.
+    pub(super) fn route(&self) -> Option<Answer<'a>> {
+        let left = self.left?;
+        let entered = self.entered.map(|s| s.link);
+        let query = Query { entered, ..Query::from_here(Some(left.header.source), left.header.destination) };
+        Some(look_up(self.netns, &query))
+    }
+
+    /// The router or host that it was handed to.
+    pub(super) fn next_hop(&self) -> Option<IpAddr> {
+        Some(self.route()?.gateway().unwrap_or(self.left?.header.destination))
+    }
+
+    /// Those on the segment it left by who hold the next hop's address.
+    pub(super) fn next_hop_holders(&self, world: &'a World) -> Vec<At<'a>> {
+        let (Some(link), Some(next)) = (self.way_out(), self.next_hop()) else { return Vec::new() };
+        let elsewhere = |p: &At<'a>| p.netns.name != self.netns.name || p.link.index != link.index;
+        Segment::of(world, self.netns, link).holders(next).filter(elsewhere).collect()
+    }
+}
