@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use nsgate_core::model::NetnsName;
-use rustix::fs::{Mode, OFlags, fstat, fstatfs, open, statfs};
+use rustix::fs::{Mode, OFlags, fstat, fstatfs, open, stat, statfs};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -83,15 +83,23 @@ impl Netns {
 
     /// Moves the calling thread, which must end soon, or be about to become another program.
     pub(crate) fn enter(&self) -> Result<(), Error> {
-        move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network)).map_err(|errno| match errno {
-            Errno::PERM => Error::explained(
+        match move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network)) {
+            Ok(()) => Ok(()),
+            // Whoever is there already needs no power to go there.
+            Err(Errno::PERM) if self.holds_this_thread() => Ok(()),
+            Err(Errno::PERM) => Err(Error::explained(
                 Kind::NotPermitted,
                 "enter network namespace",
                 self.name.as_str(),
                 "CAP_SYS_ADMIN is needed for it; run as root",
-            ),
-            errno => Error::new("enter network namespace", self.name.as_str(), errno),
-        })
+            )),
+            Err(errno) => Err(Error::new("enter network namespace", self.name.as_str(), errno)),
+        }
+    }
+
+    /// Whether the calling thread is in this namespace.
+    fn holds_this_thread(&self) -> bool {
+        stat("/proc/thread-self/ns/net").is_ok_and(|about| about.st_ino == self.inode)
     }
 }
 
@@ -222,6 +230,20 @@ mod tests {
             // Not the number that the process knows itself by: an old /proc shows that of the machine.
             let own = fs::read_link("/proc/self").unwrap();
             assert_eq!(inode(&format!("pid:{}", own.display())), inode("host"));
+        });
+    }
+
+    #[test]
+    fn ones_own_namespace_is_entered_without_power() {
+        use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
+        test(|| {
+            let blue = create(&name("blue")).unwrap();
+            let mut powers = capabilities(None).unwrap();
+            powers.effective.remove(CapabilitySet::SYS_ADMIN);
+            set_capabilities(None, powers).unwrap();
+            assert_eq!(Netns::host().unwrap().run(own_inode).unwrap(), own_inode());
+            assert_eq!(blue.run(own_inode).unwrap_err().kind(), Kind::NotPermitted);
         });
     }
 
