@@ -45,4 +45,7 @@ pub(crate) enum Command {
 
     /// Follow one probe packet, and say where it is lost, why, and what mends it
     Trace(commands::trace::TraceArgs),
+
+    /// Say what a cause code means, how to confirm it by hand, and what mends it
+    Explain(commands::explain::ExplainArgs),
 }

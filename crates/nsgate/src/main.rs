@@ -2,6 +2,7 @@
 #![expect(dead_code, reason = "the verbs that need them are being added")]
 
 mod args;
+mod codes;
 mod commands;
 mod exit;
 mod lab;
