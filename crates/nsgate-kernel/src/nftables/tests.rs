@@ -148,3 +148,44 @@ fn an_owned_table_goes_with_its_socket() {
         assert_eq!(ruleset(&mut other).unwrap().ruleset.tables, []);
     });
 }
+
+/// Rulesets as people and programs write them.
+const RULESETS: [(&str, &str); 1] = [("everything", EVERYTHING)];
+
+#[test]
+#[ignore = "needs Debian's nft; run by cargo xtask interop"]
+fn nft_and_nsgate_understand_each_other() {
+    test(|| {
+        let mut socket = open();
+        let mut read = |what: &str| {
+            let reading = ruleset(&mut socket).unwrap();
+            assert_eq!((reading.unread, reading.consistent), (0, true), "{what}");
+            let text = reading.ruleset.to_string();
+            assert!(!text.contains(" [ "), "{what}: not understood:\n{text}");
+            let mut tables = reading.ruleset.tables.into_iter();
+            let gone = tables.by_ref().map(|t| format!("delete table {} {}\n", t.family, t.name)).collect::<String>();
+            run(&mut socket, &gone).unwrap();
+            text
+        };
+        for (name, text) in RULESETS {
+            nft(text);
+            let by_nft = read(name);
+            run(&mut open(), text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(read(name), by_nft, "{name}: nft and nsgate made different rulesets");
+            nft(&by_nft);
+            assert_eq!(read(name), by_nft, "{name}: nft read nsgate's text differently");
+            run(&mut open(), &by_nft).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(read(name), by_nft, "{name}: nsgate read its own text differently");
+        }
+    });
+}
+
+/// Has Debian's nft carry out a text.
+fn nft(text: &str) {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    nft.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = nft.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
+}
