@@ -455,3 +455,42 @@ pub enum Expression {
         attributes: Vec<u8>,
     },
 }
+
+impl Expression {
+    /// The kernel's name of an instruction.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Payload { .. } | Self::PayloadSet { .. } => "payload",
+            Self::Meta { .. } | Self::MetaSet { .. } => "meta",
+            Self::Ct { .. } | Self::CtSet { .. } => "ct",
+            Self::Cmp { .. } => "cmp",
+            Self::Range { .. } => "range",
+            Self::Bitwise { .. } => "bitwise",
+            Self::Byteorder { .. } => "byteorder",
+            Self::Lookup { .. } => "lookup",
+            Self::Update { .. } => "dynset",
+            Self::Immediate { .. } => "immediate",
+            Self::Nat(_) => "nat",
+            Self::Masquerade { .. } => "masq",
+            Self::Redirect { .. } => "redir",
+            Self::Reject(_) => "reject",
+            Self::Counter { .. } => "counter",
+            Self::Limit { .. } => "limit",
+            Self::Log { .. } => "log",
+            Self::Fib { .. } => "fib",
+            Self::HeaderOption { .. } | Self::HeaderOptionSet { .. } => "exthdr",
+            Self::Route { .. } => "rt",
+            Self::Number { .. } => "numgen",
+            Self::Hash { .. } => "hash",
+            Self::ConnectionLimit { .. } => "connlimit",
+            Self::Quota { .. } => "quota",
+            Self::TransparentProxy { .. } => "tproxy",
+            Self::Notrack => "notrack",
+            Self::Queue { .. } => "queue",
+            Self::Object { .. } => "objref",
+            Self::XtMatch { .. } => "match",
+            Self::XtTarget { .. } => "target",
+            Self::Unknown { name, .. } => name,
+        }
+    }
+}

@@ -213,7 +213,7 @@ impl Context {
             TableFamily::Arp => Some(ETHERTYPE_ARP),
             TableFamily::Inet | TableFamily::Bridge | TableFamily::Netdev => None,
         };
-        let ether = matches!(family, TableFamily::Bridge | TableFamily::Netdev);
+        let ether = family == TableFamily::Bridge;
         Self { family, ether, tagged: false, network, transport: None }
     }
 
@@ -264,7 +264,11 @@ impl Context {
 
     /// The protocols whose header may begin here.
     fn protocols(&self, base: Base) -> Vec<Protocol> {
-        let fits = |p: &Protocol| p.base() == base && p.dependencies().iter().all(|d| self.holds(*d));
+        let without_ports = self.transport.is_some_and(|number| [1, 2, 50, 51, 58, 108].contains(&number));
+        let fits = |p: &Protocol| match p {
+            Protocol::Transport if without_ports => false,
+            p => p.base() == base && p.dependencies().iter().all(|d| self.holds(*d)),
+        };
         Protocol::ALL.into_iter().filter(fits).collect()
     }
 }
@@ -295,7 +299,7 @@ const FIELDS: &[HeaderField] = {
         field(P::Vlan, "dei", 115, 1, T::Integer),
         field(P::Vlan, "id", 116, 12, T::Integer),
         field(P::Vlan, "type", 128, 16, T::EtherType),
-        field(P::Arp, "htype", 0, 16, T::HardwareType),
+        field(P::Arp, "htype", 0, 16, T::Integer),
         field(P::Arp, "ptype", 16, 16, T::EtherType),
         field(P::Arp, "hlen", 32, 8, T::Integer),
         field(P::Arp, "plen", 40, 8, T::Integer),

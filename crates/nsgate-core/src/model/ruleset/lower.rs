@@ -44,7 +44,7 @@ fn lower_statement(family: TableFamily, statement: &Statement, out: &mut Vec<Exp
         Statement::Set { target, value } => lower_set(target, value, out),
         Statement::Nat { source, family: to_family, address, port, flags } => {
             let number = to_family.unwrap_or_else(|| family.number());
-            let registers = load_nat(number, address.as_ref(), port.as_ref(), flags & NAT_PREFIX != 0, out);
+            let registers = load_nat(number, address.as_ref(), port.as_ref(), out);
             out.push(Expression::Nat(Nat {
                 source: *source,
                 family: number,
@@ -54,15 +54,15 @@ fn lower_statement(family: TableFamily, statement: &Statement, out: &mut Vec<Exp
             }));
         }
         Statement::Masquerade { port, flags } => {
-            let port_registers = load_nat(0, None, port.as_ref(), false, out).1;
+            let port_registers = load_nat(0, None, port.as_ref(), out).1;
             out.push(Expression::Masquerade { port: port_registers, flags: nat_flags(*flags, false, port.is_some()) });
         }
         Statement::Redirect { port, flags } => {
-            let port_registers = load_nat(0, None, port.as_ref(), false, out).1;
+            let port_registers = load_nat(0, None, port.as_ref(), out).1;
             out.push(Expression::Redirect { port: port_registers, flags: nat_flags(*flags, false, port.is_some()) });
         }
         Statement::TransparentProxy { family, address, port } => {
-            let registers = load_nat(*family, address.as_ref(), port.as_ref(), false, out);
+            let registers = load_nat(*family, address.as_ref(), port.as_ref(), out);
             let [address, port] = [registers.0, registers.1].map(|pair| pair.map(|p| p.0));
             out.push(Expression::TransparentProxy { family: *family, address, port });
         }
@@ -225,20 +225,14 @@ fn nat_flags(flags: u32, address: bool, port: bool) -> NatFlags {
 type Ends = Option<(Register, Register)>;
 
 /// Leaves the parameters of a translation in registers.
-fn load_nat(
-    family: u8,
-    address: Option<&Value>,
-    port: Option<&Value>,
-    prefix: bool,
-    out: &mut Vec<Expression>,
-) -> (Ends, Ends) {
+fn load_nat(family: u8, address: Option<&Value>, port: Option<&Value>, out: &mut Vec<Expression>) -> (Ends, Ends) {
     let address_type = if family == 10 { ValueType::Ipv6Address } else { ValueType::Ipv4Address };
     let address_kind = address_type.kind();
     let width = (address_kind.padded() / 4) as u8;
     let mut next = Register(0);
     let address_ends = address.map(|value| {
         let mut ends = load_ends(value, address_kind, &mut next, out);
-        if prefix {
+        if matches!(value, Value::Map { ranges: true, .. }) {
             ends.1 = Register(ends.0.0 + width);
         }
         ends
@@ -279,7 +273,7 @@ fn load_value(value: &Value, kind: Option<Kind>, to: Register, out: &mut Vec<Exp
         Value::Read(part) => {
             load_part(part, to, out);
         }
-        Value::Map { key, map } => {
+        Value::Map { key, map, .. } => {
             load_parts(key, to, out);
             out.push(Expression::Lookup { set: map.clone(), from: to, to: Some(to), verdict: false, inverted: false });
         }

@@ -128,6 +128,13 @@ const RULES: &[(TableFamily, &[&str])] = &[
             "dnat to ip daddr . tcp dport map { 1.1.1.1 . 80 : 2.2.2.2 . 8080 }",
             "dnat to numgen inc mod 2 map { 0 : 10.0.0.1, 1 : 10.0.0.2 }",
             "dnat to ip daddr map { 1.1.1.1 : 2.2.2.2 } : 80",
+            "dnat prefix to ip daddr map { 10.1.0.0/16 : 10.2.0.0/16 }",
+            "dnat to ip daddr map { 10.1.0.1 : 10.2.0.1-10.2.0.9 }",
+            "dnat prefix to ip daddr map @moved",
+            "ct label 5 accept",
+            "ct label set 70",
+            "ct event set new,destroy",
+            "meta time > 1640995200 accept",
             "masquerade",
             "meta l4proto tcp masquerade to :1024-65535 random",
             "redirect to :53",
@@ -191,6 +198,12 @@ const TABLE: &str = r#"table inet t {
 		elements = { "veth*" : jump other }
 	}
 
+	map moved {
+		type ipv4_addr : interval ipv4_addr
+		flags interval
+		elements = { 10.1.0.0/16 : 10.2.0.0/16, 11.0.0.0/8 : 12.0.0.1-12.0.0.9 }
+	}
+
 	set seen {
 		type ipv4_addr
 		size 100
@@ -221,7 +234,10 @@ fn named(family: TableFamily) -> Vec<Set> {
     let mut blocked = Set::new("blocked", &[ValueType::Ipv4Address]);
     blocked.interval = family == TableFamily::Ip;
     let addresses = Set::map("addresses", &[ValueType::Ipv4Address], &[ValueType::Ipv4Address]);
-    vec![allowed, blocked, addresses, Set::new("seen", &[ValueType::Ipv4Address])]
+    let mut moved = addresses.clone();
+    moved.name = "moved".into();
+    moved.data = Some(SetData::Value { data_type: 7, length: 8 });
+    vec![moved, allowed, blocked, addresses, Set::new("seen", &[ValueType::Ipv4Address])]
 }
 
 #[test]

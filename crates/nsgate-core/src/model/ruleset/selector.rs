@@ -143,7 +143,7 @@ const CT: &[Row] = {
         (20, "ip daddr", T::Ipv4Address, 4, Network),
         (21, "ip6 saddr", T::Ipv6Address, 16, Network),
         (22, "ip6 daddr", T::Ipv6Address, 16, Network),
-        (23, "id", T::Integer, 4, Host),
+        (23, "id", T::Integer, 4, Network),
     ]
 };
 

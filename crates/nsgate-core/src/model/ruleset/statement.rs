@@ -145,6 +145,8 @@ pub enum Value {
         key: Vec<Part>,
         /// The map.
         map: String,
+        /// The map leads to ranges: what something is set to is any within one.
+        ranges: bool,
     },
     /// What the map has that the translated address comes from: its second part.
     SameMap,

@@ -15,6 +15,7 @@ pub(super) fn symbols(value_type: ValueType) -> &'static [(&'static str, u64)] {
             &[("fin", 1), ("syn", 2), ("rst", 4), ("psh", 8), ("ack", 16), ("urg", 32), ("ecn", 64), ("cwr", 128)]
         }
         ValueType::CtState => &[("invalid", 1), ("established", 2), ("related", 4), ("new", 8), ("untracked", 64)],
+        ValueType::CtEvent => CT_EVENTS,
         ValueType::CtDirection => &[("original", 0), ("reply", 1)],
         ValueType::CtStatus => CT_STATUS,
         ValueType::PacketType => &[("host", 0), ("broadcast", 1), ("multicast", 2), ("other", 3)],
@@ -116,6 +117,20 @@ const INET_PROTOCOLS: &[(&str, u64)] = &[
     ("ipv6-icmp", 58),
     ("sctp", 132),
     ("udplite", 136),
+];
+
+const CT_EVENTS: &[(&str, u64)] = &[
+    ("new", 1),
+    ("related", 2),
+    ("destroy", 4),
+    ("reply", 8),
+    ("assured", 16),
+    ("protoinfo", 32),
+    ("helper", 64),
+    ("mark", 128),
+    ("seqadj", 256),
+    ("secmark", 512),
+    ("label", 1024),
 ];
 
 const CT_STATUS: &[(&str, u64)] =

@@ -26,6 +26,8 @@ pub fn show(kind: Kind, bytes: &[u8]) -> String {
         ValueType::Mark => number.map_or_else(|| hex(bytes), |n| format!("0x{n:08x}")),
         ValueType::ClassId => number.map_or_else(|| hex(bytes), |n| format!("{:x}:{:x}", n >> 16, n & 0xffff)),
         ValueType::Time => number.map_or_else(|| hex(bytes), duration),
+        ValueType::Date => number.map_or_else(|| hex(bytes), date),
+        ValueType::CtLabel => labels(bytes),
         flags if flags.is_flags() => number.map_or_else(|| hex(bytes), |n| show_flags(flags, n)),
         named => match number {
             Some(number) => symbol(named, number).map_or_else(
@@ -55,6 +57,8 @@ pub fn read(kind: Kind, word: &str) -> Option<Vec<u8>> {
             fitting(kind, u64::from(major?) << 16 | u64::from(minor?))
         }
         ValueType::Time => fitting(kind, read_duration(word)?),
+        ValueType::Date => fitting(kind, read_number(word)?.checked_mul(NANOSECONDS)?),
+        ValueType::CtLabel => label(kind, read_number(word)?),
         named => fitting(kind, from_symbol(named, word).or_else(|| read_number(word))?),
     }
 }
@@ -116,6 +120,9 @@ pub fn read_duration(word: &str) -> Option<u64> {
     Some(total)
 }
 
+/// How many nanoseconds a second has.
+const NANOSECONDS: u64 = 1_000_000_000;
+
 const DURATIONS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 /// The name of a value of this type.
@@ -132,6 +139,31 @@ fn from_symbol(value_type: ValueType, name: &str) -> Option<u64> {
         _ => None,
     };
     alias.or_else(|| symbols(value_type).iter().find(|(n, _)| *n == name).map(|(_, number)| *number))
+}
+
+/// A point in time as nft takes it: seconds since 1970, where it prints the local time.
+fn date(nanoseconds: u64) -> String {
+    match (nanoseconds / NANOSECONDS, nanoseconds % NANOSECONDS) {
+        (seconds, 0) => seconds.to_string(),
+        (seconds, rest) => format!("{seconds}.{rest:09}"),
+    }
+}
+
+/// The labels among these bits, by their numbers.
+fn labels(bytes: &[u8]) -> String {
+    let of_byte = |(place, byte): (usize, &u8)| {
+        let byte = *byte;
+        (0..8).filter(move |bit| byte >> bit & 1 == 1).map(move |bit| (place * 8 + bit).to_string())
+    };
+    let numbers: Vec<String> = bytes.iter().rev().enumerate().flat_map(of_byte).collect();
+    if numbers.is_empty() { hex(bytes) } else { numbers.join(",") }
+}
+
+fn label(kind: Kind, number: u64) -> Option<Vec<u8>> {
+    let number = usize::try_from(number).ok().filter(|number| *number < kind.length * 8)?;
+    let mut bytes = vec![0; kind.length];
+    bytes[kind.length - 1 - number / 8] = 1 << (number % 8);
+    Some(bytes)
 }
 
 fn show_flags(value_type: ValueType, number: u64) -> String {

@@ -35,43 +35,6 @@ pub(super) fn data(attributes: &Attributes<'_>) -> Option<Data> {
     }))
 }
 
-/// The kernel's name of an instruction.
-pub(in super::super) fn name(expression: &Expression) -> &str {
-    match expression {
-        Expression::Payload { .. } | Expression::PayloadSet { .. } => "payload",
-        Expression::Meta { .. } | Expression::MetaSet { .. } => "meta",
-        Expression::Ct { .. } | Expression::CtSet { .. } => "ct",
-        Expression::Cmp { .. } => "cmp",
-        Expression::Range { .. } => "range",
-        Expression::Bitwise { .. } => "bitwise",
-        Expression::Byteorder { .. } => "byteorder",
-        Expression::Lookup { .. } => "lookup",
-        Expression::Update { .. } => "dynset",
-        Expression::Immediate { .. } => "immediate",
-        Expression::Nat(_) => "nat",
-        Expression::Masquerade { .. } => "masq",
-        Expression::Redirect { .. } => "redir",
-        Expression::Reject(_) => "reject",
-        Expression::Counter { .. } => "counter",
-        Expression::Limit { .. } => "limit",
-        Expression::Log { .. } => "log",
-        Expression::Fib { .. } => "fib",
-        Expression::HeaderOption { .. } | Expression::HeaderOptionSet { .. } => "exthdr",
-        Expression::Route { .. } => "rt",
-        Expression::Number { .. } => "numgen",
-        Expression::Hash { .. } => "hash",
-        Expression::ConnectionLimit { .. } => "connlimit",
-        Expression::Quota { .. } => "quota",
-        Expression::TransparentProxy { .. } => "tproxy",
-        Expression::Notrack => "notrack",
-        Expression::Queue { .. } => "queue",
-        Expression::Object { .. } => "objref",
-        Expression::XtMatch { .. } => "match",
-        Expression::XtTarget { .. } => "target",
-        Expression::Unknown { name, .. } => name,
-    }
-}
-
 fn list_at(list: Attributes<'_>, depth: usize) -> Vec<Expression> {
     list.filter(|e| e.kind == LIST_ELEMENT).filter_map(|e| one(&e.nested(), depth)).collect()
 }

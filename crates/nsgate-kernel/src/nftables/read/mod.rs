@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use nsgate_core::model::ruleset::{BaseChain, Chain, ChainKind, Hook, Rule, Ruleset, Table, TableFamily};
 use rustix::io::Errno;
 
-pub(super) use self::expression::name as expression_name;
 use super::numbers::{GENERATION, chain, message, rule, table};
 use super::user_data;
 use super::write::header;

@@ -68,7 +68,7 @@ pub(super) fn write_value(batch: &mut Batch, bytes: &[u8]) {
 
 /// Writes one instruction: its name and its attributes.
 fn write(batch: &mut Batch, expression: &Expression, names: &SetNames) {
-    batch.text(EXPRESSION_NAME, super::super::read::expression_name(expression));
+    batch.text(EXPRESSION_NAME, expression.name());
     if let Expression::Unknown { attributes, .. } = expression {
         batch.bytes(EXPRESSION_DATA | libc::NLA_F_NESTED as u16, attributes);
         return;

@@ -213,10 +213,16 @@ impl Lift<'_> {
         let address_kind = address_type(nat.family).kind();
         let address = match nat.address {
             None => None,
-            Some((low, _)) if matches!(self.registers.slot(low), Some(Slot::Map { .. })) => {
-                Some(self.value(low, address_kind)?)
-            }
-            Some(ends) => Some(self.ends(ends, address_kind)?),
+            Some((low, high)) => match self.value(low, address_kind)? {
+                Value::Map { key, map, .. } => {
+                    let ranges = high != low;
+                    let width = (address_kind.padded() / 4) as u8;
+                    (!ranges || high.0 == low.0.checked_add(width)? && self.registers.within_map(low, high))
+                        .then_some(())?;
+                    Some(Value::Map { key, map, ranges })
+                }
+                _ => Some(self.ends((low, high), address_kind)?),
+            },
         };
         let port = match (nat.address, nat.port) {
             (Some((address, _)), Some((port, _))) if self.registers.within_map(address, port) => Some(Value::SameMap),
@@ -270,7 +276,7 @@ impl Lift<'_> {
     fn value(&self, register: Register, kind: Kind) -> Option<Value> {
         match self.registers.slot(register)? {
             Slot::Constant(bytes) => Some(Value::Constant(kind.turned(bytes))),
-            Slot::Map { key, map } => Some(Value::Map { key: key.clone(), map: map.clone() }),
+            Slot::Map { key, map } => Some(Value::Map { key: key.clone(), map: map.clone(), ranges: false }),
             Slot::Loaded(loaded) => Some(Value::Read(compare::part(&self.context, loaded)?)),
         }
     }

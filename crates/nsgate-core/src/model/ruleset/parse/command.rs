@@ -401,8 +401,15 @@ impl<'a, 'text> Commands<'a, 'text> {
         if self.cursor.take_word("verdict") {
             return Ok((key, Some(SetData::Verdict)));
         }
+        let ranges = self.cursor.take_word("interval");
         let types: Vec<ValueType> = self.concatenated_types()?.iter().map(|k| k.value_type).collect();
-        Ok((key, Set::map("", &[], &types).data))
+        let data = match Set::map("", &[], &types).data {
+            Some(SetData::Value { data_type, length }) if ranges => {
+                Some(SetData::Value { data_type, length: 2 * length })
+            }
+            data => data,
+        };
+        Ok((key, data))
     }
 
     fn concatenated_types(&mut self) -> Result<Vec<Kind>, ParseError> {

@@ -29,6 +29,8 @@ pub(super) enum DataKind {
     Verdict,
     /// Values of these kinds.
     Value(Vec<Kind>),
+    /// Ranges of values of this kind.
+    Ranges(Kind),
 }
 
 impl DataKind {
@@ -37,9 +39,13 @@ impl DataKind {
         match set.data {
             None => Self::None,
             Some(SetData::Verdict) => Self::Verdict,
-            Some(SetData::Value { data_type, length }) => Self::Value(
-                value_type::parts(data_type, length as usize).unwrap_or_else(|| vec![Kind::integer(length as usize)]),
-            ),
+            Some(SetData::Value { data_type, length }) => {
+                if let Some(kind) = range_kind(data_type, length) {
+                    return Self::Ranges(kind);
+                }
+                let kinds = value_type::parts(data_type, length as usize);
+                Self::Value(kinds.unwrap_or_else(|| vec![Kind::integer(length as usize)]))
+            }
         }
     }
 
@@ -47,6 +53,9 @@ impl DataKind {
         match self {
             Self::None => None,
             Self::Verdict => Some(SetData::Verdict),
+            Self::Ranges(kind) => {
+                Some(SetData::Value { data_type: kind.value_type.number(), length: 2 * kind.length as u32 })
+            }
             Self::Value(kinds) => Some(SetData::Value {
                 data_type: value_type::type_number(kinds),
                 length: match &kinds[..] {
@@ -56,6 +65,12 @@ impl DataKind {
             }),
         }
     }
+}
+
+/// The kind of the values between which a map's ranges lie, if it leads to ranges.
+fn range_kind(data_type: u32, length: u32) -> Option<Kind> {
+    let kind = ValueType::from_number(data_type)?.kind();
+    (2 * kind.length == length as usize).then_some(kind)
 }
 
 /// Reads elements in braces.
@@ -141,6 +156,11 @@ fn element(cursor: &mut Cursor<'_>, kinds: &[Kind], data: &DataKind) -> Result<W
         DataKind::Value(kinds) => {
             cursor.sign(":")?;
             Some(Data::Value(self::data(cursor, kinds)?))
+        }
+        DataKind::Ranges(kind) => {
+            cursor.sign(":")?;
+            let (low, high) = ends(*kind, written(cursor, *kind)?);
+            Some(Data::Value([kind.turned(&low), kind.turned(&high)].concat()))
         }
     };
     comment = comment.or(self::comment(cursor)?);

@@ -147,14 +147,25 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Whether the elements in the next braces lead to concatenations: a `.` stands behind the colon of the first one.
+    /// Whether the elements in the next braces lead to concatenations.
     pub(super) fn data_is_concatenated(&self) -> bool {
+        self.first_data().any(|t| *t == Token::Sign("."))
+    }
+
+    /// Whether the elements in the next braces lead to ranges of addresses.
+    pub(super) fn data_is_ranged(&self) -> bool {
+        let is_range = |word: &str| word.contains('/') || word.contains('-') && word.contains(['.', ':']);
+        self.first_data().any(|t| matches!(t, Token::Word(word) if is_range(word)))
+    }
+
+    /// What stands behind the first colon in the next braces, up to the end of that element.
+    fn first_data(&self) -> impl Iterator<Item = &Token> {
+        let braced = self.peek() == Some(&Token::Sign("{"));
         let ahead = self.tokens[self.position.min(self.tokens.len())..].iter().map(|t| &t.0);
         ahead
-            .skip_while(|t| **t != Token::Sign("{"))
+            .take_while(move |_| braced)
             .skip_while(|t| **t != Token::Sign(":"))
             .take_while(|t| !matches!(t, Token::Sign("," | "}")))
-            .any(|t| *t == Token::Sign("."))
     }
 
     /// Fails unless everything was read.

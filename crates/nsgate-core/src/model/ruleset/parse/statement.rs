@@ -216,19 +216,28 @@ impl<'a, 'text> RuleParser<'a, 'text> {
         if !self.begins_expression() {
             return Err(constant.err().unwrap_or_else(|| self.cursor.error("a value")));
         }
-        self.computed(&[kind])
+        self.computed(kind, false)
     }
 
-    /// Reads an expression, and the map that it is looked up in if there is one.
-    fn computed(&mut self, kinds: &[Kind]) -> Result<Value, ParseError> {
+    /// Reads an expression, and the map that it is looked up in if there is one. Where something is translated the map
+    /// may have an address and a port for it.
+    fn computed(&mut self, kind: Kind, translation: bool) -> Result<Value, ParseError> {
         let mut key = expression::operand(self.cursor, 0)?;
         if self.cursor.take_word("map") {
-            let map = self.set(&mut key, &DataKind::Value(kinds.to_vec()))?;
-            return Ok(Value::Map { key, map });
+            let data = if translation && self.cursor.data_is_concatenated() {
+                DataKind::Value(vec![kind, ValueType::InetService.kind()])
+            } else if translation && self.cursor.data_is_ranged() {
+                DataKind::Ranges(kind)
+            } else {
+                DataKind::Value(vec![kind])
+            };
+            let map = self.set(&mut key, &data)?;
+            let ranges = matches!(self.map_data(&map), Some(DataKind::Ranges(_)));
+            return Ok(Value::Map { key, map, ranges });
         }
         match <[Part; 1]>::try_from(key) {
             Ok([mut part]) => {
-                part.turned = part.needs_turning() && kinds.first().is_some_and(|k| k.order == Order::Network);
+                part.turned = part.needs_turning() && kind.order == Order::Network;
                 Ok(Value::Read(part))
             }
             Err(_) => Err(self.cursor.error("'map'")),
@@ -319,21 +328,19 @@ impl<'a, 'text> RuleParser<'a, 'text> {
         }
         let wide = family == Some(10);
         let address_kind = if wide { ValueType::Ipv6Address } else { ValueType::Ipv4Address }.kind();
-        let address = self.computed(&self.map_kinds(address_kind))?;
+        let address = self.computed(address_kind, true)?;
         let has_port = matches!(&address, Value::Map { map, .. } if self.leads_to_port(map));
         let port = if has_port { Some(Value::SameMap) } else { self.port_behind()? };
         Ok((Some(address), port))
     }
 
-    /// What an anonymous map behind `to` leads to: an address, or an address and a port if its elements say so.
-    fn map_kinds(&self, address: Kind) -> Vec<Kind> {
-        if self.cursor.data_is_concatenated() { vec![address, ValueType::InetService.kind()] } else { vec![address] }
-    }
-
     /// Whether a map's data has a port behind the address.
     fn leads_to_port(&self, map: &str) -> bool {
-        let set = self.named.iter().chain(&self.made).find(|s| s.name == map);
-        matches!(set.map(DataKind::of), Some(DataKind::Value(kinds)) if kinds.len() == 2)
+        matches!(self.map_data(map), Some(DataKind::Value(kinds)) if kinds.len() == 2)
+    }
+
+    fn map_data(&self, map: &str) -> Option<DataKind> {
+        self.named.iter().chain(&self.made).find(|s| s.name == map).map(DataKind::of)
     }
 
     fn port_behind(&mut self) -> Result<Option<Value>, ParseError> {

@@ -134,8 +134,7 @@ pub(super) fn opaque(expression: &Expression) -> String {
     match expression {
         Expression::XtMatch { name, .. } => format!("xt match {}", quoted(name)),
         Expression::XtTarget { name, .. } => format!("xt target {}", quoted(name)),
-        Expression::Unknown { name, attributes } => format!("[ {name}, {} bytes ]", attributes.len()),
-        other => format!("[ {other:?} ]"),
+        other => format!("[ {} ]", other.name()),
     }
 }
 

@@ -131,7 +131,7 @@ impl Writer<'_> {
             Value::Constant(bytes) => value::show(kind, bytes),
             Value::Range(low, high) => format!("{}-{}", value::show(kind, low), value::show(kind, high)),
             Value::Read(read) => part(read),
-            Value::Map { key, map } => format!("{} map {}", operand(key), self.set(map, key, Some(kind))),
+            Value::Map { key, map, .. } => format!("{} map {}", operand(key), self.set(map, key, Some(kind))),
             Value::SameMap => String::new(),
         }
     }
@@ -184,7 +184,10 @@ fn part(part: &Part) -> String {
     let Some((mask, xor)) = &part.bits else { return part.selector.to_string() };
     let kind = part.selector.kind().unwrap_or(Kind::integer(mask.len()));
     let show = |bytes: &[u8]| match kind.value_type {
-        flags if flags.is_flags() => format!("({})", value::show(kind, bytes).replace(',', "|")),
+        flags if flags.is_flags() => {
+            let names = value::show(kind, bytes);
+            if names.contains(',') { format!("({})", names.replace(',', "|")) } else { names }
+        }
         ValueType::Integer => hexadecimal(bytes),
         _ => value::show(kind, bytes),
     };
