@@ -85,6 +85,12 @@ pub(super) struct Cast {
     /// `dst_entry`, and the device in it.
     pub(super) route: TypeId,
     pub(super) route_device: i16,
+    /// `sk_buff`, `sock`, `neighbour` and `nf_hook_state`: what programs are given has these types already, but the
+    /// verifier takes milliseconds for each pointer in them, unless it is told by a cast to trust nothing.
+    pub(super) buffer: TypeId,
+    pub(super) socket: TypeId,
+    pub(super) neighbour: TypeId,
+    pub(super) hook: TypeId,
 }
 
 /// A tracepoint of the running kernel, and which of its arguments is what.
@@ -244,6 +250,10 @@ impl<'a> Kernel<'a> {
             sixteen: self.structure("in6_addr")?,
             route: self.structure("dst_entry")?,
             route_device: self.place("dst_entry", &["dev"])?,
+            buffer: self.structure("sk_buff")?,
+            socket: self.structure("sock")?,
+            neighbour: self.structure("neighbour")?,
+            hook: self.structure("nf_hook_state")?,
         })
     }
 

@@ -19,7 +19,8 @@ use nsgate_core::trace::{Identity, ProbeKind};
 
 use super::assembler::Register::{R0, R1, R2, R3, R6, R7, R9, R10};
 use super::assembler::Size::{Byte, Double, Half, Word};
-use super::assembler::{Assembler, Helper, If, Instruction, Label, Operation};
+use super::assembler::{Assembler, Helper, If, Instruction, Label, Operation, Register};
+use super::btf::TypeId;
 use super::layout::{Layout, Tracepoint};
 use super::record::{Kind, field};
 
@@ -123,6 +124,7 @@ impl Writer<'_> {
         self.network_header(source);
         self.recognise();
         self.a.place(self.labels.found);
+        self.distrust(R6, self.layout.cast.as_ref().map(|cast| cast.buffer));
         match source {
             Source::Tracepoint(tracepoint) => self.place_of_packet(tracepoint),
             Source::Tap(_) => self.place_of_hook()?,
@@ -145,6 +147,7 @@ impl Writer<'_> {
         self.a.register(Operation::Move, R7, R1);
         self.a.load(Double, R6, R7, 8 * subject);
         self.a.jump_if(R6, If::Equal, 0, self.labels.out);
+        self.distrust(R6, self.layout.cast.as_ref().map(|cast| cast.neighbour));
         self.a.store_number(Double, R10, LINK, 0);
         self.a.load(Double, R1, R6, places.device);
         let known = self.a.label();
@@ -171,6 +174,17 @@ impl Writer<'_> {
         self.a.call(Helper::ReadKernelMemory);
         self.submit();
         Some(())
+    }
+
+    /// Has the verifier forget that it knows a pointer to be good: looking up which pointers in it are good too takes it
+    /// longer than everything else.
+    fn distrust(&mut self, pointer: Register, of: Option<TypeId>) {
+        if let (Some(of), Some(cast)) = (of, &self.layout.cast) {
+            self.a.register(Operation::Move, R1, pointer);
+            self.a.number(Operation::Move, R2, of.0 as i32);
+            self.a.call_kernel(cast.function.0);
+            self.a.register(Operation::Move, pointer, R0);
+        }
     }
 
     /// Ends the program.

@@ -36,8 +36,13 @@ impl Writer<'_> {
         self.a.load(Double, R1, R6, places.socket);
         self.socket_in_r1(known);
         if let Some(socket) = tracepoint.socket {
-            self.a.load(Double, R1, R7, 8 * socket);
+            let none = self.a.label();
+            self.a.load(Double, R8, R7, 8 * socket);
+            self.a.jump_if(R8, If::Equal, 0, none);
+            self.distrust(R8, self.layout.cast.as_ref().map(|cast| cast.socket));
+            self.a.register(Operation::Move, R1, R8);
             self.socket_in_r1(known);
+            self.a.place(none);
         }
         self.a.place(known);
     }
@@ -74,6 +79,7 @@ impl Writer<'_> {
         let (known, input) = (self.a.label(), self.a.label());
         self.a.store_number(Double, R10, LINK, 0);
         self.a.load(Double, R8, R7, 0);
+        self.distrust(R8, self.layout.cast.as_ref().map(|cast| cast.hook));
         self.a.load(Double, R1, R8, places.input);
         self.a.jump_if(R1, If::NotEqual, 0, input);
         self.a.load(Double, R1, R8, places.output);
