@@ -42,6 +42,8 @@ impl Tracker<'_> {
     fn sight(&mut self, sighting: &Sighting) -> Option<Sight> {
         let packet = sighting.packet();
         let (leg, mut header) = match packet.body {
+            // Who asks for an address from no address looks for a double of his own.
+            Body::Arp(arp) if arp.sender.is_unspecified() => return None,
             Body::Arp(arp) => resolution_by_arp(&arp)?,
             Body::Ip(ip) => self.of_ip(&ip)?,
             Body::Other { .. } | Body::Malformed => return None,
@@ -59,7 +61,7 @@ impl Tracker<'_> {
 
     fn of_ip(&mut self, ip: &Ip<'_>) -> Option<(Leg, Header)> {
         if let Transport::Icmp(Icmp::Neighbour(neighbour)) = ip.transport() {
-            return Some(resolution_by_discovery(ip, &neighbour));
+            return (!ip.source.is_unspecified()).then(|| resolution_by_discovery(ip, &neighbour));
         }
         let leg = self.leg(ip)?;
         if let (Some(id), Some(fragment)) = (ip.id, ip.fragment)
@@ -303,5 +305,17 @@ mod tests {
         };
         let sightings = [seen(1, Way::In, error(&mine)), seen(2, Way::In, error(&other))];
         assert_eq!(legs(&identity, ProbeKind::Icmp, &sightings), [Leg::Error]);
+    }
+
+    #[test]
+    fn who_looks_for_a_double_of_his_own_address_asks_nothing_of_ours() {
+        let ask = |source: &str| {
+            let neighbour = Neighbour { advertisement: false, target: "fe80::1".parse().unwrap(), link_address: None };
+            seen(1, Way::In, ip(source, "ff02::1:ff00:1", &Transport::Icmp(Icmp::Neighbour(neighbour))))
+        };
+        let identity = identity("[2001:db8::1]:7", "[2001:db8::2]:0");
+        let legs = |source| follow(&identity, ProbeKind::Icmp, &[ask(source)]).sights.len();
+        assert_eq!(legs("fe80::2"), 1);
+        assert_eq!(legs("::"), 0);
     }
 }

@@ -5,7 +5,12 @@ use anyhow::{Context, Result};
 use super::Lab;
 
 /// Every lab's name and file; the first is the one that runs when none is named.
-pub(crate) const LABS: [(&str, &str); 1] = [("ipv6", include_str!("../../labs/ipv6.toml"))];
+pub(crate) const LABS: [(&str, &str); 4] = [
+    ("article", include_str!("../../labs/article.toml")),
+    ("dnat", include_str!("../../labs/dnat.toml")),
+    ("router", include_str!("../../labs/router.toml")),
+    ("ipv6", include_str!("../../labs/ipv6.toml")),
+];
 
 /// The lab of this name, or the first that shows the cause of this code; none if there is neither.
 pub(crate) fn find(wanted: &str) -> Result<Option<(&'static str, Lab)>> {
@@ -41,8 +46,8 @@ mod tests {
     #[test]
     fn a_lab_is_found_by_name_and_by_cause() {
         let found = |wanted: &str| find(wanted).unwrap().map(|(name, _)| name);
-        assert_eq!(found("ipv6"), Some("ipv6"));
-        assert_eq!(found("forwarding-disabled"), Some("ipv6"));
+        assert_eq!(found("router"), Some("router"));
+        assert_eq!(found("forwarding-disabled"), Some("article"));
         assert_eq!(found("nothing"), None);
     }
 }

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use nsgate_core::model::conntrack::Entry;
 use nsgate_kernel::netlink::{Protocol, Socket};
 use nsgate_kernel::netns::Netns;
-use nsgate_kernel::{conntrack, sysctl};
+use nsgate_kernel::{conntrack, nftables, sysctl};
 
 use super::file::Listed;
 use super::{Flow, List, Observed, Read};
@@ -31,7 +31,8 @@ pub(super) fn list(list: &List) -> Result<(Observed, Option<String>)> {
 
 /// The packet filter as nft writes it.
 fn ruleset(netns: &Netns) -> Result<String> {
-    bail!("the packet filter of {} cannot be read yet", netns.name())
+    let reading = netns.run(|| nftables::ruleset(&mut Socket::open(Protocol::Netfilter)?))??;
+    Ok(reading.ruleset.to_string())
 }
 
 /// Finds tracked flows.

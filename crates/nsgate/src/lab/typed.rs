@@ -59,10 +59,12 @@ mod tests {
         let lab: Lab = LABS[0].1.parse().unwrap();
         let lines: Vec<String> = lab.steps.iter().chain(&lab.mends).flat_map(|step| typed(&step.action)).collect();
         for line in [
-            "ip netns exec ns_1 ping -c 1 2001:db8:1::3",
-            "tcpdump -n -i eth2 icmp6 &",
-            "sysctl net.ipv6.conf.all.forwarding",
-            "nsgate trace ns_1 2001:db8:114::114 --icmp",
+            "ip netns exec ns_1 ping -c 1 1.1.1.3",
+            "nft list ruleset",
+            "tcpdump -n -i eth2 icmp &",
+            "sysctl net.ipv4.ip_forward",
+            "nsgate trace ns_1 114.114.114.114 --icmp",
+            "conntrack -L -s 1.1.1.2 -d 114.114.114.114",
         ] {
             assert!(lines.iter().any(|typed| typed == line), "{line} is not in {lines:#?}");
         }

@@ -4,17 +4,20 @@ pub(crate) mod explain;
 pub(crate) mod lab;
 pub(crate) mod trace;
 
-/// The width that text is wrapped to.
+/// The widest that a line may be.
 pub(crate) const WIDTH: usize = 80;
 
-/// Wraps a paragraph at `WIDTH`, every line after `indent` spaces.
+/// The width of prose, so that a whole page can stand indented within another.
+const PROSE: usize = WIDTH - 6;
+
+/// Wraps a paragraph, every line after `indent` spaces.
 pub(crate) fn wrap(text: &str, indent: usize) -> String {
     let margin = " ".repeat(indent);
     let mut lines = Vec::new();
     let mut line = String::new();
     for word in text.split_whitespace() {
         let longer = line.chars().count() + 1 + word.chars().count();
-        if !line.is_empty() && indent + longer > WIDTH {
+        if !line.is_empty() && indent + longer > PROSE {
             lines.push(std::mem::take(&mut line));
         }
         if !line.is_empty() {
@@ -33,6 +36,6 @@ mod tests {
     #[test]
     fn no_wrapped_line_is_wider_than_the_page() {
         let text = "word ".repeat(60);
-        assert!(wrap(&text, 6).lines().all(|l| l.len() <= WIDTH && l.starts_with("      word")));
+        assert!(wrap(&text, 6).lines().all(|l| l.len() <= PROSE && l.starts_with("      word")));
     }
 }
