@@ -6,9 +6,11 @@
 //! - [`spec`]: what is wanted, read from `nsgate.toml`;
 //! - [`plan`]: how to get from one to the other, step by step, and back;
 //! - [`trace`]: what was seen of one probe;
+//! - [`filter`]: the packet filter at work on one packet;
 //! - [`explain`]: why it was lost, and what mends it.
 
 pub mod explain;
+pub mod filter;
 pub mod model;
 pub mod plan;
 pub mod spec;

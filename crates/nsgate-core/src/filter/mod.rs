@@ -1,0 +1,13 @@
+//! The packet filter at work: which rules one packet meets, which of them match, and what they decide.
+//!
+//! Rules are run as the kernel runs them, instruction by instruction ([`machine`]), over what is known of the packet
+//! ([`Subject`]). What is not known or not modelled is neither true nor false: it is unknown, and so is every decision
+//! that hangs on it.
+
+mod chain;
+mod machine;
+mod subject;
+
+pub use chain::{Decision, End, Step, Walk, walk};
+pub use machine::{Action, Outcome, run};
+pub use subject::{Connection, Device, Subject};
