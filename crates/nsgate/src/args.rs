@@ -43,6 +43,21 @@ pub(crate) enum Command {
     /// Watch one lost packet being found, in a sandbox that needs no root
     Lab(commands::lab::LabArgs),
 
+    /// Show what `up` would do, as the commands an operator would type
+    Plan(commands::plan::PlanArgs),
+
+    /// Make what the file wants; all of it stands in the end, or nothing was changed
+    Up(commands::up::UpArgs),
+
+    /// Remove what `up` made, and put back what it changed
+    Down(commands::down::DownArgs),
+
+    /// Show what stands, and what differs from what the file wants
+    Status(commands::status::StatusArgs),
+
+    /// Run a command in a network namespace
+    Exec(commands::exec::ExecArgs),
+
     /// Follow one probe packet, and say where it is lost, why, and what mends it
     Trace(commands::trace::TraceArgs),
 

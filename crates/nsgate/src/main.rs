@@ -7,6 +7,7 @@ mod commands;
 mod exit;
 mod lab;
 mod output;
+mod specification;
 
 use std::process::ExitCode;
 

@@ -46,6 +46,16 @@ impl Mark {
         &self.instance
     }
 
+    /// The network, if the mark is of one.
+    pub fn network_name(&self) -> Option<&str> {
+        self.network.as_deref()
+    }
+
+    /// The member, if the mark is of one.
+    pub fn member_name(&self) -> Option<&str> {
+        self.member.as_deref()
+    }
+
     /// The mark that an alias is, if it is one.
     pub fn read(alias: &str) -> Option<Self> {
         let mut parts = alias.split(':');

@@ -5,6 +5,7 @@
 //! repairing and mending are all lists of steps.
 
 mod compile;
+mod inventory;
 mod link;
 pub mod mark;
 mod parse;
@@ -18,6 +19,7 @@ mod step;
 mod words;
 
 pub use compile::{CompileError, Compiled, compile};
+pub use inventory::{Inventory, StandingMember, StandingNetwork, inventory};
 pub use link::{LinkSetting, MacvlanMode, NewKind, NewLink, PortState, VethPeer, Vxlan};
 pub use parse::ParseError;
 pub use remove::{instances, remove};

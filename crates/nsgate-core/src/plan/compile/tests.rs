@@ -340,3 +340,17 @@ fn an_uplink_that_nftables_cannot_name_is_refused() {
     wanted.uplink = Some("a\"b".parse().unwrap());
     assert_eq!(compile(&wanted, &odd).unwrap_err(), CompileError::Uplink("a\"b".parse().unwrap()));
 }
+
+#[test]
+fn what_stands_is_listed_by_its_marks() {
+    let after = built(THREE, &world(true));
+    let found = super::super::inventory(&after);
+    let lab = &found["lab"];
+    assert!(lab.translates);
+    assert_eq!(lab.networks.keys().collect::<Vec<_>>(), ["blue", "plain", "red"]);
+    assert_eq!(lab.networks["red"].bridge.as_ref().unwrap().as_str(), "br-red");
+    let member = &lab.networks["blue"].members[0];
+    assert_eq!((member.netns.as_str(), member.interface.as_str(), member.up), ("ns_1", "veth2", true));
+    assert_eq!(member.gateway_interface.as_ref().unwrap().as_str(), "veth3");
+    assert_eq!(lab.namespaces.len(), 5);
+}

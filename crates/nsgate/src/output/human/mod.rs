@@ -1,7 +1,9 @@
 //! What people read, within 80 columns.
 
+pub(crate) mod diagnostic;
 pub(crate) mod explain;
 pub(crate) mod lab;
+pub(crate) mod plan;
 pub(crate) mod trace;
 
 /// The widest that a line may be.

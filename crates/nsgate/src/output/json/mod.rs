@@ -2,4 +2,5 @@
 
 pub(crate) mod explain;
 pub(crate) mod lab;
+pub(crate) mod plan;
 pub(crate) mod trace;
