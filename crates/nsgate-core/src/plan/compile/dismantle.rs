@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Builder, routes};
-use crate::model::{Link, LinkKind, LinkName, Namespace, NetnsName};
+use crate::model::{Link, LinkKind, LinkName, Namespace, NetnsName, TABLE_MAIN};
 use crate::plan::link::{LinkSetting, NewKind, NewLink, VethPeer};
 use crate::plan::mark::{self, Mark};
 use crate::plan::step::{Action, Change, NewAddress};
@@ -67,7 +67,13 @@ impl<'a> Builder<'a> {
             self.push(&netns.name, Action::Route(Change::Delete, routes::as_new(netns, route)));
         }
         for address in link.addresses.iter().filter(|address| address.protocol == mark::PROTOCOL) {
-            let gone = NewAddress::new(link.name.clone(), address.net).without_dad();
+            let prefix = |route: &crate::model::Route| {
+                let here = route.next_hops.iter().any(|hop| hop.link == Some(link.index));
+                here && route.table == TABLE_MAIN && route.destination == address.net.trunc()
+            };
+            let no_prefix_route = !netns.routes.iter().any(prefix);
+            let new = NewAddress::new(link.name.clone(), address.net).without_dad();
+            let gone = NewAddress { no_prefix_route, ..new };
             self.push(&netns.name, Action::Address(Change::Delete, gone));
         }
         let mut set = |setting, before| {
@@ -79,6 +85,9 @@ impl<'a> Builder<'a> {
         }
         if let Some(master) = link.master.and_then(|index| netns.link(index)) {
             set(LinkSetting::Master(None), LinkSetting::Master(Some(master.name.clone())));
+        }
+        if !link.settings6.is_empty() {
+            set(LinkSetting::LinkLocalAddress(true), LinkSetting::LinkLocalAddress(false));
         }
         set(LinkSetting::Alias(None), LinkSetting::Alias(link.alias.clone()));
     }

@@ -1,8 +1,8 @@
 //! Bridges and wires: made where they are missing, mended where they differ.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::{Builder, wire_mark};
 use crate::model::{Address, Link, LinkKind, LinkName, Namespace, NetnsName};
@@ -10,6 +10,9 @@ use crate::plan::link::{LinkSetting, NewKind, NewLink, VethPeer};
 use crate::plan::mark::{self, Mark};
 use crate::plan::step::{Action, Change, NewAddress};
 use crate::spec::{WantedMember, WantedNetwork};
+
+/// The smallest MTU that carries IPv6.
+const SMALLEST_MTU6: u32 = 1280;
 
 impl<'a> Builder<'a> {
     /// The bridge of a network, with the gateway's addresses.
@@ -20,12 +23,13 @@ impl<'a> Builder<'a> {
         if there.is_none() {
             let bridge = NewLink { mtu: Some(network.mtu), group: mark::GROUP, ..NewLink::bridge(name.clone()) };
             self.push(&host, Action::AddLink(bridge));
+            self.no_link_local(network, &host, name);
         }
         self.mark(&host, there.map(|_| self.host), name, &mark);
         self.mtu(&host, there, name, network.mtu);
         // Down, an interface loses its IPv6 addresses: it comes up first, so that the way back meets them all.
         self.up(&host, there, name);
-        self.addresses(&host, there, name, &network.gateways, false);
+        self.addresses(&host, there, name, &with_link_local(&network.gateways), false);
     }
 
     /// The wire of a member: born whole, with both ends where they belong.
@@ -46,6 +50,8 @@ impl<'a> Builder<'a> {
                 ..NewLink::new(member.gateway_interface.clone(), NewKind::Veth(peer))
             };
             self.push(&host, Action::AddLink(wire));
+            self.no_link_local(network, &host, &member.gateway_interface);
+            self.no_link_local(network, &member.netns, &member.interface);
         }
         self.mark(&host, near.map(|_| self.host), &member.gateway_interface, &mark);
         let inside = far.and_then(|_| self.world.namespace(&member.netns));
@@ -69,8 +75,19 @@ impl<'a> Builder<'a> {
         } else {
             Vec::new()
         };
-        self.addresses(&host, near, &member.gateway_interface, &gateways, true);
-        self.addresses(&member.netns, far, &member.interface, &member.addresses, routed);
+        self.addresses(&host, near, &member.gateway_interface, &with_link_local(&gateways), true);
+        self.addresses(&member.netns, far, &member.interface, &with_link_local(&member.addresses), routed);
+    }
+
+    /// Keeps a new interface from giving itself a link-local address: it would not be usable for a second or two, while
+    /// it is looked for on the link. Those that IPv6 needs are given with the others.
+    fn no_link_local(&mut self, network: &WantedNetwork, netns: &NetnsName, name: &LinkName) {
+        // Without IPv6 in the kernel, or below its smallest MTU, there is nothing to keep off.
+        let has_ipv6 = self.host.links.iter().any(|link| !link.settings6.is_empty());
+        if has_ipv6 && network.mtu >= SMALLEST_MTU6 {
+            let (setting, before) = (LinkSetting::LinkLocalAddress(false), Some(LinkSetting::LinkLocalAddress(true)));
+            self.push(netns, Action::SetLink { name: name.clone(), setting, before });
+        }
     }
 
     /// Marks an interface as ours.
@@ -118,11 +135,11 @@ impl<'a> Builder<'a> {
     ) {
         let has: &[Address] = there.map_or(&[], |link| &link.addresses);
         for address in has.iter().filter(|a| a.protocol == mark::PROTOCOL && !wanted.contains(&a.net)) {
-            let gone = NewAddress { no_prefix_route, ..NewAddress::new(name.clone(), address.net).without_dad() };
+            let gone = new_address(name, address.net, no_prefix_route);
             self.push(netns, Action::Address(Change::Delete, gone));
         }
         for net in wanted.iter().filter(|net| !has.iter().any(|a| a.net == **net)) {
-            let new = NewAddress { no_prefix_route, ..NewAddress::new(name.clone(), *net).without_dad() };
+            let new = new_address(name, *net, no_prefix_route);
             self.push(netns, Action::Address(Change::Add, new));
         }
     }
@@ -137,6 +154,34 @@ impl<'a> Builder<'a> {
             && there.name == member.netns
             && far.name == member.interface
     }
+}
+
+/// An address of ours: nobody else has it, so it is not looked for. The link's own prefix is always reached by the link.
+fn new_address(name: &LinkName, net: IpNet, no_prefix_route: bool) -> NewAddress {
+    let no_prefix_route = no_prefix_route && !is_link_local(net);
+    NewAddress { no_prefix_route, ..NewAddress::new(name.clone(), net).without_dad() }
+}
+
+fn is_link_local(net: IpNet) -> bool {
+    matches!(net, IpNet::V6(net) if net.addr().is_unicast_link_local())
+}
+
+/// The addresses, and a link-local one for those of IPv6: with the same last 64 bits as the first of them, so that it is
+/// alone on the link as they are.
+fn with_link_local(addresses: &[IpNet]) -> Vec<IpNet> {
+    let mut all = addresses.to_vec();
+    let first = addresses.iter().find_map(|net| match net {
+        IpNet::V6(net) => Some(net),
+        IpNet::V4(_) => None,
+    });
+    if let Some(net) = first {
+        let bits = net.addr().to_bits();
+        // In a range wider than 64 bits the bits before make a difference too.
+        let last = if net.prefix_len() >= 64 { bits as u64 } else { (bits >> 64) as u64 ^ bits as u64 };
+        let address = Ipv6Addr::from_bits((0xfe80 << 112) | u128::from(last));
+        all.extend(Ipv6Net::new(address, 64).map(IpNet::V6));
+    }
+    all
 }
 
 /// Whether a member has an address in the gateway's subnet.

@@ -132,8 +132,9 @@ pub(super) fn set(world: &mut World, at: &NetnsName, name: &LinkName, setting: &
             LinkKind::Bridge(bridge) => bridge.vlan_filtering = *yes,
             _ => return Err(Refusal::Invalid(format!("{name} is no bridge"))),
         },
+        // Interfaces here give themselves no addresses anyway.
+        LinkSetting::LinkLocalAddress(_) => {}
         LinkSetting::Netns(_)
-        | LinkSetting::LinkLocalAddress(_)
         | LinkSetting::Isolated(_)
         | LinkSetting::Hairpin(_)
         | LinkSetting::Learning(_)
