@@ -151,6 +151,31 @@ pub(crate) fn bpf_map(kind: u32, key: u32, value: u32, entries: u32) -> Result<O
     }
 }
 
+/// Makes a map that holds a text which never changes, so that programs can use it as a constant.
+pub(crate) fn bpf_text(text: &std::ffi::CStr) -> Result<OwnedFd, Errno> {
+    /// Programs may not write to it.
+    const BPF_F_RDONLY_PROG: u32 = 1 << 7;
+    let text = text.to_bytes_with_nul();
+    let key = 0u32;
+    let mut make = Attribute::default();
+    make.number(0, BPF_ARRAY).number(4, 4).number(8, text.len() as u32).number(12, 1);
+    make.number(16, BPF_F_RDONLY_PROG).name(28);
+    #[expect(unsafe_code, reason = "libc has no bpf")]
+    // SAFETY: the first attribute has no pointer. By the second the kernel reads a key of 32 bits and as many bytes of
+    // text as the values of this map have, and both outlive the call. The third has no pointer.
+    unsafe {
+        let map = bpf_file(BPF_MAP_CREATE, &make)?;
+        let number = map.as_raw_fd() as u32;
+        let mut fill = Attribute::default();
+        fill.number(0, number).pointer(8, &raw const key).pointer(16, text.as_ptr());
+        bpf(BPF_MAP_UPDATE_ELEM, &fill)?;
+        let mut freeze = Attribute::default();
+        freeze.number(0, number);
+        bpf(BPF_MAP_FREEZE, &freeze)?;
+        Ok(map)
+    }
+}
+
 /// The one value, of 64 bits, of a map whose keys are numbers.
 pub(crate) fn bpf_value(map: BorrowedFd<'_>) -> Result<u64, Errno> {
     let key = 0u32;
@@ -230,9 +255,13 @@ pub(crate) fn bpf_hang_on_hook(
 /// The commands of bpf(2).
 const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
+const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_RAW_TRACEPOINT_OPEN: libc::c_long = 17;
+const BPF_MAP_FREEZE: libc::c_long = 22;
 const BPF_LINK_CREATE: libc::c_long = 28;
+/// The kind of map that is an array.
+pub(crate) const BPF_ARRAY: u32 = 2;
 /// What programs for the hooks of the packet filter hang on.
 pub(crate) const BPF_NETFILTER: u32 = 45;
 

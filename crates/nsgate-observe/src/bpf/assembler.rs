@@ -21,6 +21,8 @@ pub(super) enum Register {
     R1 = 1,
     R2 = 2,
     R3 = 3,
+    R4 = 4,
+    R5 = 5,
     R6 = 6,
     R7 = 7,
     R8 = 8,
@@ -69,6 +71,7 @@ pub(super) enum Helper {
     ReadKernelMemory = 113,
     ReserveInRing = 131,
     SubmitToRing = 132,
+    Print = 165,
     AtomicTime = 208,
 }
 

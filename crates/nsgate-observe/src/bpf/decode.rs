@@ -40,9 +40,9 @@ impl Decoder {
     /// Adds what a record tells.
     pub(super) fn add(&mut self, record: &Record<'_>, events: &mut Vec<KernelEvent>) {
         let Some(kind) = self.kind(record) else { return };
-        if record.location != 0 && matches!(record.kind, Kind::Dropped | Kind::Consumed) {
-            // The location is where the call returns to, which can be the start of the next function.
-            self.unnamed.push((events.len(), record.location - 1));
+        let at_a_place = matches!(record.kind, Kind::Dropped | Kind::Consumed);
+        if at_a_place && record.location != 0 && record.symbol.is_empty() {
+            self.unnamed.push((events.len(), record.location));
         }
         events.push(KernelEvent {
             time: self.clock.real(record.time),
@@ -58,7 +58,7 @@ impl Decoder {
         });
     }
 
-    /// Fills in the names of the functions where these events happened.
+    /// Fills in the names of the functions where these events happened, where the kernel did not tell them itself.
     pub(super) fn name_functions(&mut self, events: &mut [KernelEvent]) {
         let mut unknown: Vec<u64> = self.unnamed.iter().map(|(_, location)| *location).collect();
         unknown.retain(|location| !self.functions.contains_key(location));
@@ -81,8 +81,8 @@ impl Decoder {
     fn kind(&self, record: &Record<'_>) -> Option<KernelEventKind> {
         let [second, first, ..] = record.detail.to_le_bytes();
         Some(match record.kind {
-            Kind::Dropped => KernelEventKind::Dropped { reason: self.reason(record.detail), symbol: None },
-            Kind::Consumed => KernelEventKind::Consumed { symbol: None },
+            Kind::Dropped => KernelEventKind::Dropped { reason: self.reason(record.detail), symbol: function(record) },
+            Kind::Consumed => KernelEventKind::Consumed { symbol: function(record) },
             Kind::Queued => KernelEventKind::Queued,
             Kind::Transmitted => KernelEventKind::Transmitted,
             Kind::Received => KernelEventKind::Received,
@@ -104,6 +104,13 @@ impl Decoder {
             None => DropReason::Number(number),
         }
     }
+}
+
+/// The name of the function where it happened, if the kernel told it: `nft_do_chain [nf_tables]` where it is a module's,
+/// or the address where it knows none.
+fn function(record: &Record<'_>) -> Option<String> {
+    let name = std::str::from_utf8(record.symbol).ok()?.split(' ').next()?;
+    (!name.is_empty() && !name.starts_with("0x")).then(|| name.to_owned())
 }
 
 /// The address of a neighbour.

@@ -24,6 +24,8 @@ pub(super) struct Layout {
     pub(super) cast: Option<Cast>,
     /// The clock that steps with the real-time clock can be read.
     pub(super) atomic_time: bool,
+    /// Programs can have names of functions printed.
+    pub(super) prints: bool,
 }
 
 /// The fields of `sk_buff`.
@@ -168,6 +170,7 @@ impl<'a> Kernel<'a> {
             neighbour: self.neighbour(),
             cast: self.cast(),
             atomic_time: self.has_value("bpf_func_id", "BPF_FUNC_ktime_get_tai_ns"),
+            prints: self.has_value("bpf_func_id", "BPF_FUNC_snprintf"),
         })
     }
 

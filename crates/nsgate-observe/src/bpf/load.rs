@@ -12,20 +12,20 @@ use super::layout::Tracepoint;
 use super::program::Maps;
 use crate::sys::{self, KernelProgram, RecordRing};
 
-/// The ring and the counter that all programs share.
+/// The maps that all programs share: the ring, a counter, and the format in which the kernel prints function names.
 #[derive(Debug)]
 pub(super) struct Ring {
     // Unmapped before the files are closed.
     records: RecordRing,
     file: OwnedFd,
     lost: OwnedFd,
+    format: OwnedFd,
 }
 
-/// Bytes of the ring: room for about 2700 records.
+/// Bytes of the ring: room for about 2000 records.
 const SIZE: u32 = 1 << 19;
 
 /// Kinds of maps and of programs, and what programs hang on (linux/bpf.h).
-const ARRAY: u32 = 2;
 const RING: u32 = 27;
 const TRACING: u32 = 26;
 const NETFILTER: u32 = 32;
@@ -36,14 +36,15 @@ impl Ring {
     pub(super) fn make() -> Result<Self, Error> {
         let failed = |errno| Error::new("make", "a ring for events of the kernel", errno);
         let file = sys::bpf_map(RING, 0, 0, SIZE).map_err(failed)?;
-        let lost = sys::bpf_map(ARRAY, 4, 8, 1).map_err(failed)?;
+        let lost = sys::bpf_map(sys::BPF_ARRAY, 4, 8, 1).map_err(failed)?;
+        let format = sys::bpf_text(c"%ps").map_err(failed)?;
         let records = RecordRing::map(file.as_fd(), SIZE as usize).map_err(failed)?;
-        Ok(Self { records, file, lost })
+        Ok(Self { records, file, lost, format })
     }
 
     /// What programs need to write to it.
     pub(super) fn maps(&self) -> Maps {
-        Maps { ring: self.file.as_raw_fd(), lost: self.lost.as_raw_fd() }
+        Maps { ring: self.file.as_raw_fd(), lost: self.lost.as_raw_fd(), format: self.format.as_raw_fd() }
     }
 
     /// Copies the next record into `bytes`; false if there is none.

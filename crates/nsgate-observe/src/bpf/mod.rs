@@ -46,6 +46,9 @@ pub struct Interest {
     pub identity: Identity,
     /// Further addresses that the probe or its answer may bear, such as those it is translated to.
     pub addresses: Vec<IpAddr>,
+    /// The priorities at which to tap the hooks of the packet filters, such as [`FIRST_TAPS`]. Every tap costs every
+    /// packet of the watched namespaces some 40 ns in each hook.
+    pub taps: Vec<i32>,
     /// Whether to be told of every interface that the packet passes. Taps on the interfaces tell most of that for less.
     pub passage: bool,
 }
@@ -75,20 +78,26 @@ const HOOKS: u32 = 5;
 const TYPES: &str = "/sys/kernel/btf/vmlinux";
 
 impl KernelEvents {
-    /// Attaches to the kernel, and taps the packet filters of these namespaces.
+    /// Attaches to the kernel and to the packet filters of these namespaces.
     pub fn attach(interest: &Interest, namespaces: &[&Netns]) -> Result<Self, Limit> {
+        Self::attach_to(interest, namespaces, |_| ())
+    }
+
+    /// The same, with the layout of the kernel changed to that of a lesser one.
+    fn attach_to(interest: &Interest, namespaces: &[&Netns], change: impl FnOnce(&mut Layout)) -> Result<Self, Limit> {
         // First, because this is what is refused to those who may not.
         let ring = Ring::make().map_err(|error| refused(&error))?;
         let btf = read_types().map_err(|error| refused(&error))?;
         let kernel = Kernel::of(&btf);
-        let layout = kernel.layout().map_err(|missing| refused(&lacking(missing)))?;
+        let mut layout = kernel.layout().map_err(|missing| refused(&lacking(missing)))?;
+        change(&mut layout);
         let decoder = Decoder::new(kernel.drop_reasons(), namespaces, layout.atomic_time);
         let wanted = wanted(interest, namespaces);
         let mut events =
             Self { links: Vec::new(), taps: BTreeMap::new(), layout, wanted, decoder, limits: Vec::new(), ring };
         events.hang_on_tracepoints(&kernel, interest.passage).map_err(|error| refused(&error))?;
         if events.layout.hook.is_some() {
-            events.tap(namespaces, &FIRST_TAPS);
+            events.tap(namespaces, &interest.taps);
         } else {
             events
                 .limits

@@ -32,10 +32,14 @@ pub(super) mod field {
     pub(in crate::bpf) const FAMILY: i16 = 54;
     /// To whom the frame was addressed (8 bits).
     pub(in crate::bpf) const ADDRESSEE: i16 = 55;
+    /// The name of the function where it happened, closed by a zero.
+    pub(in crate::bpf) const SYMBOL: i16 = 56;
     /// The bytes that were kept.
-    pub(in crate::bpf) const BYTES: i16 = 56;
+    pub(in crate::bpf) const BYTES: i16 = SYMBOL + super::MOST_SYMBOL;
 }
 
+/// How many bytes the name of a function has at most, with its closing zero; the rest of a longer name is cut off.
+pub(super) const MOST_SYMBOL: i16 = 64;
 /// How many bytes of a packet are kept at most: enough for an ICMPv6 error and the start of what it quotes.
 pub(super) const MOST_BYTES: i16 = 128;
 /// The length of a record.
@@ -83,6 +87,7 @@ pub(super) struct Record<'a> {
     pub(super) hook: u8,
     pub(super) family: u8,
     pub(super) addressee: u8,
+    pub(super) symbol: &'a [u8],
     pub(super) bytes: &'a [u8],
 }
 
@@ -94,6 +99,8 @@ impl<'a> Record<'a> {
         let long = |offset: i16| record.get(offset as usize..)?.first_chunk().map(|b| u32::from_ne_bytes(*b));
         let wide = |offset: i16| record.get(offset as usize..)?.first_chunk().map(|b| u64::from_ne_bytes(*b));
         let kept = u16::from_ne_bytes(short(field::KEPT)?).min(MOST_BYTES as u16);
+        let symbol = record.get(field::SYMBOL as usize..field::BYTES as usize)?;
+        let end = symbol.iter().position(|byte| *byte == 0)?;
         let start = field::BYTES as usize;
         Some(Self {
             time: wide(field::TIME)?,
@@ -110,6 +117,7 @@ impl<'a> Record<'a> {
             hook: byte(field::HOOK)?,
             family: byte(field::FAMILY)?,
             addressee: byte(field::ADDRESSEE)?,
+            symbol: &symbol[..end],
             bytes: record.get(start..start + usize::from(kept))?,
         })
     }
@@ -130,14 +138,15 @@ mod tests {
 
     #[test]
     fn a_record_is_read_field_by_field() {
-        let mut bytes: Vec<u8> = (0..LENGTH as u8).collect();
+        let mut bytes: Vec<u8> = (0..LENGTH).map(|place| place as u8).collect();
+        bytes[field::SYMBOL as usize..][..7].copy_from_slice(b"ip_rcv\0");
         bytes[field::KIND as usize] = Kind::Tap as u8;
         bytes[field::KEPT as usize..field::KIND as usize].copy_from_slice(&3u16.to_ne_bytes());
         let record = Record::parse(&bytes).unwrap();
         assert_eq!(record.time.to_ne_bytes(), [0, 1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(record.priority.to_ne_bytes(), [28, 29, 30, 31]);
         assert_eq!((record.ethertype, record.kind, record.hook), (0x3031, Kind::Tap, 53));
-        assert_eq!(record.bytes, [56, 57, 58]);
+        assert_eq!((record.symbol, record.bytes), (b"ip_rcv".as_slice(), [120, 121, 122].as_slice()));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 use std::net::SocketAddr;
 
 use nsgate_core::model::NetnsName;
+use nsgate_core::trace::Probe;
 use nsgate_kernel::privileges::Privileges;
-use nsgate_kernel::sandbox;
+use nsgate_kernel::{apply, sandbox};
 
 use super::*;
+use crate::Sender;
 
 /// Every kind of probe in both families.
 fn interests() -> Vec<Wanted> {
@@ -27,6 +29,50 @@ fn interests() -> Vec<Wanted> {
     kinds.into_iter().flat_map(each).collect()
 }
 
+/// What kernels of before 6.2 and 5.13 can not do.
+fn make_older(layout: &mut Layout) {
+    (layout.cast, layout.atomic_time, layout.prints) = (None, false, false);
+}
+
+/// What the kernel tells of one packet on the loopback interface.
+fn told(kind: ProbeKind, destination: &str, change: impl FnOnce(&mut Layout)) -> Vec<KernelEvent> {
+    let from = NetnsName::host();
+    let destination = destination.parse().unwrap();
+    let probe = Probe { from, destination, kind, size: 56, source: None, dont_fragment: false };
+    let mut sender = Sender::open(&probe, *b"nsgate-1", 77).unwrap();
+    let interest =
+        Interest { kind, identity: *sender.identity(), addresses: vec![], taps: FIRST_TAPS.into(), passage: true };
+    let host = Netns::host().unwrap();
+    let mut events = KernelEvents::attach_to(&interest, &[&host], change).unwrap();
+    sender.send().unwrap();
+    let told = events.drain();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    assert!(told.iter().all(|event| now.abs_diff(event.time) < 10_000_000_000), "{now} {told:?}");
+    told
+}
+
+/// Kernels that cannot read headers in place, or name functions, tell the same as those that can.
+#[test]
+fn older_kernels_tell_the_same() {
+    sandbox::test(|| {
+        if !Privileges::of_caller().can_trace_kernel() {
+            assert_eq!(Ring::make().unwrap_err().kind(), Kind::NotPermitted);
+            return;
+        }
+        "ip link set lo up".parse().map(|step| apply::perform(&step).unwrap()).unwrap();
+        for destination in ["127.0.0.1", "::1"] {
+            for kind in [ProbeKind::Icmp, ProbeKind::Udp(9), ProbeKind::Tcp(9)] {
+                let gist = |told: Vec<KernelEvent>| {
+                    told.into_iter().map(|e| (e.kind, e.netns, e.link, e.ethertype, e.length)).collect::<Vec<_>>()
+                };
+                let new = gist(told(kind, destination, |_| ()));
+                assert!(new.len() > 12, "{new:#?}");
+                assert_eq!(new, gist(told(kind, destination, make_older)), "{kind} {destination}");
+            }
+        }
+    });
+}
+
 /// Has the kernel's verifier judge every program, as this kernel would have it and as an older one would.
 #[test]
 fn the_verifier_accepts_every_program() {
@@ -45,7 +91,7 @@ fn the_verifier_accepts_every_program() {
         for older in [false, true] {
             let mut layout = kernel.layout().unwrap();
             if older {
-                (layout.cast, layout.atomic_time) = (None, false);
+                make_older(&mut layout);
             }
             for wanted in interests() {
                 for tracepoint in &tracepoints {
@@ -64,7 +110,7 @@ fn the_verifier_accepts_every_program() {
 fn the_probes_own_addresses_are_wanted_once() {
     let Wanted { kind, identity, .. } = interests().remove(0);
     let addresses = vec!["1.1.1.2".parse().unwrap(), "0.0.0.0".parse().unwrap(), "10.0.0.1".parse().unwrap()];
-    let wanted = wanted(&Interest { kind, identity, addresses, passage: true }, &[]);
+    let wanted = wanted(&Interest { kind, identity, addresses, taps: vec![], passage: true }, &[]);
     assert_eq!(
         wanted.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["1.1.1.2", "9.9.9.9", "10.0.0.1"]

@@ -46,13 +46,15 @@ pub(super) enum Source<'a> {
     Tap(i32),
 }
 
-/// The file descriptors of the maps that programs write to.
+/// The file descriptors of the maps that programs use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Maps {
     /// The ring of records.
     pub(super) ring: i32,
     /// The number of records that found no room.
     pub(super) lost: i32,
+    /// The text `%ps`: an address as the name of the function that it lies in.
+    pub(super) format: i32,
 }
 
 /// Writes a program. None if the kernel lacks what this one needs.
@@ -88,6 +90,9 @@ const PROTOCOL: i16 = -24;
 const HEADER: i16 = -64;
 /// A copy of what follows it (16 bytes).
 const SEGMENT: i16 = -80;
+
+/// An address in the kernel's code.
+const LOCATION: i16 = -88;
 
 /// How many bytes of a neighbour's address are kept: enough for both families.
 const ADDRESS_LENGTH: i32 = 16;

@@ -1,7 +1,7 @@
 //! Finding out where a packet is, and writing down what happens to it.
 
-use super::{LINK, NETNS, NETWORK, Writer};
-use crate::bpf::assembler::Register::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
+use super::{LINK, LOCATION, NETNS, NETWORK, Writer};
+use crate::bpf::assembler::Register::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10};
 use crate::bpf::assembler::Size::{Byte, Double, Half, Word};
 use crate::bpf::assembler::{Helper, If, Label, Operation};
 use crate::bpf::layout::Tracepoint;
@@ -122,7 +122,7 @@ impl Writer<'_> {
         self.a.place(room);
         self.a.register(Operation::Move, R9, R0);
         // The ring still holds what was there before.
-        for place in (0..field::BYTES).step_by(8) {
+        for place in (0..field::SYMBOL + 8).step_by(8) {
             self.a.store_number(Double, R9, place, 0);
         }
         self.a.call(if self.layout.atomic_time { Helper::AtomicTime } else { Helper::MonotonicTime });
@@ -154,8 +154,7 @@ impl Writer<'_> {
     pub(super) fn tell_tracepoint(&mut self, tracepoint: &Tracepoint) {
         self.a.store_number(Byte, R9, field::KIND, tracepoint.kind as i32);
         if let Some(location) = tracepoint.location {
-            self.a.load(Double, R1, R7, 8 * location);
-            self.a.store(Double, R9, field::LOCATION, R1);
+            self.tell_location(location);
         }
         if let Some(numbers) = tracepoint.numbers {
             self.a.load(Double, R1, R7, 8 * numbers);
@@ -171,6 +170,26 @@ impl Writer<'_> {
         } else {
             self.a.store_number(Word, R9, field::DETAIL, record::NO_REASON as i32);
         }
+    }
+
+    /// Writes down where in the kernel's code it happened, with the name of the function where the kernel can tell it.
+    fn tell_location(&mut self, location: i16) {
+        self.a.load(Double, R1, R7, 8 * location);
+        // It is where the call returns to, which can be the start of the next function.
+        self.a.number(Operation::Add, R1, -1);
+        self.a.store(Double, R9, field::LOCATION, R1);
+        if !self.layout.prints {
+            return;
+        }
+        self.a.store(Double, R10, LOCATION, R1);
+        self.a.register(Operation::Move, R1, R9);
+        self.a.number(Operation::Add, R1, field::SYMBOL.into());
+        self.a.number(Operation::Move, R2, record::MOST_SYMBOL.into());
+        self.a.map_value(R3, self.maps.format);
+        self.a.register(Operation::Move, R4, R10);
+        self.a.number(Operation::Add, R4, LOCATION.into());
+        self.a.number(Operation::Move, R5, 8);
+        self.a.call(Helper::Print);
     }
 
     /// Writes down which hook it is. Register 8 is its state.
