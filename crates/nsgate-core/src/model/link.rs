@@ -7,7 +7,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 
 use super::netns::check_component;
-use super::{Family, Mac, NameError, NetnsName};
+use super::{Bridge, BridgePort, Family, Mac, NameError, NetnsName};
 
 /// The longest interface name in bytes: IFNAMSIZ less its closing zero.
 const LONGEST: usize = 15;
@@ -72,6 +72,8 @@ pub struct Link {
     pub state: OperState,
     /// The bridge, bond or VRF that it is a port of.
     pub master: Option<LinkIndex>,
+    /// What it is as a port of a bridge, where it is one.
+    pub port: Option<BridgePort>,
     /// Where its other end or lower device is.
     pub peer: Peer,
     /// The group number, by which links are deleted together; 0 unless set.
@@ -127,15 +129,6 @@ pub enum LinkKind {
     Physical,
     /// Any other kind, by the kernel's name of it.
     Other(String),
-}
-
-/// What only a bridge has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bridge {
-    /// Whether VLANs are told apart.
-    pub vlan_filtering: bool,
-    /// Whether the spanning tree protocol runs.
-    pub spanning_tree: bool,
 }
 
 /// Where the other end of a veth pair, or the lower device of a stacked one, is.

@@ -2,7 +2,9 @@
 //!
 //! A [`World`] is read from the kernel by one snapshot, or from a file, and never changes afterwards.
 
+mod bridge;
 pub mod conntrack;
+mod forwarding;
 mod link;
 pub mod lookup;
 mod neighbour;
@@ -14,7 +16,9 @@ mod socket;
 mod sysctl;
 mod world;
 
-pub use link::{Address, AddressFlags, Bridge, Link, LinkIndex, LinkKind, LinkName, OperState, Peer, Setting};
+pub use bridge::{Bridge, BridgePort, PortState, PortVlan};
+pub use forwarding::{ForwardingEntry, ForwardingOrigin};
+pub use link::{Address, AddressFlags, Link, LinkIndex, LinkKind, LinkName, OperState, Peer, Setting};
 pub use neighbour::{Neighbour, NeighbourState};
 pub use netns::{NameError, NetnsName};
 pub use nsgate_packet::{Family, Mac};

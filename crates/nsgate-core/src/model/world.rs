@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use super::ruleset::Ruleset;
-use super::{Family, Link, LinkIndex, Listener, Neighbour, NetnsName, Peer, Route, Rule, Setting, Sysctls};
+use super::{
+    Family, ForwardingEntry, Link, LinkIndex, Listener, Neighbour, NetnsName, Peer, Route, Rule, Setting, Sysctls,
+};
 
 /// What is, at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,6 +44,8 @@ pub struct Namespace {
     pub rules: Vec<Rule>,
     /// Its neighbours and proxy entries.
     pub neighbours: Vec<Neighbour>,
+    /// The forwarding databases of its bridges and VXLAN devices.
+    pub forwarding: Vec<ForwardingEntry>,
     /// Its kernel settings, those of single interfaces excepted (they stand in the links).
     pub sysctls: Sysctls,
     /// Its packet filter.
@@ -78,6 +82,7 @@ impl Namespace {
             routes: Vec::new(),
             rules: Vec::new(),
             neighbours: Vec::new(),
+            forwarding: Vec::new(),
             sysctls: Sysctls::default(),
             ruleset: Ruleset::default(),
             listeners: Vec::new(),

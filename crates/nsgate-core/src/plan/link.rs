@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::model::{LinkName, Mac, NetnsName};
+use crate::model::{LinkName, Mac, NetnsName, PortState};
 
 /// An interface to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,21 +144,6 @@ pub enum LinkSetting {
     State(PortState),
 }
 
-/// The spanning-tree state of a bridge port (BR_STATE_*).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PortState {
-    /// Takes no part.
-    Disabled,
-    /// Only listens for the protocol.
-    Listening,
-    /// Learns addresses, forwards nothing.
-    Learning,
-    /// Forwards.
-    Forwarding,
-    /// Forwards nothing.
-    Blocking,
-}
-
 impl NewLink {
     /// An interface of this kind, everything else as the kernel chooses.
     pub fn new(name: LinkName, kind: NewKind) -> Self {
@@ -219,33 +204,6 @@ impl MacvlanMode {
             Self::Private => "private",
             Self::Vepa => "vepa",
             Self::Passthru => "passthru",
-        }
-    }
-}
-
-impl PortState {
-    /// All states, in the order of the kernel's numbers.
-    pub const ALL: [Self; 5] = [Self::Disabled, Self::Listening, Self::Learning, Self::Forwarding, Self::Blocking];
-
-    /// The state as `bridge` calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Disabled => "disabled",
-            Self::Listening => "listening",
-            Self::Learning => "learning",
-            Self::Forwarding => "forwarding",
-            Self::Blocking => "blocking",
-        }
-    }
-
-    /// The kernel's number.
-    pub fn number(self) -> u8 {
-        match self {
-            Self::Disabled => 0,
-            Self::Listening => 1,
-            Self::Learning => 2,
-            Self::Forwarding => 3,
-            Self::Blocking => 4,
         }
     }
 }

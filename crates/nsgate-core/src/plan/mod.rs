@@ -20,7 +20,7 @@ mod words;
 
 pub use compile::{CompileError, Compiled, compile};
 pub use inventory::{Inventory, StandingMember, StandingNetwork, inventory};
-pub use link::{LinkSetting, MacvlanMode, NewKind, NewLink, PortState, VethPeer, Vxlan};
+pub use link::{LinkSetting, MacvlanMode, NewKind, NewLink, VethPeer, Vxlan};
 pub use parse::ParseError;
 pub use remove::{instances, remove};
 pub use state::{State, StateError};

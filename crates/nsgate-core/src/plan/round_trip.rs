@@ -8,8 +8,10 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::step::{Action, Change, Hop, NewAddress, NewNeighbour, NewRoute, Step};
-use super::{LinkSetting, MacvlanMode, NewKind, NewLink, PortState, VethPeer, Vxlan};
-use crate::model::{Family, LinkName, Mac, NeighbourState, NetnsName, RouteKind, Rule, RuleAction, Scope, Sysctl};
+use super::{LinkSetting, MacvlanMode, NewKind, NewLink, VethPeer, Vxlan};
+use crate::model::{
+    Family, LinkName, Mac, NeighbourState, NetnsName, PortState, RouteKind, Rule, RuleAction, Scope, Sysctl,
+};
 
 fn link_name() -> BoxedStrategy<LinkName> {
     let odd = prop_oneof![

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use nsgate_core::model::{Bridge, Link, LinkIndex, LinkKind, LinkName, Mac, OperState, Peer};
 
+use super::bridge;
 use super::numbers::{self as n, link_header};
 use crate::error::Error;
 use crate::netlink::{Attributes, Batch, Listing, Message, Socket};
@@ -58,6 +59,7 @@ fn read(message: &Message<'_>) -> Option<FoundLink> {
         promiscuous: flags & libc::IFF_PROMISC != 0,
         state: OperState::Unknown,
         master: None,
+        port: None,
         peer: Peer::None,
         group: 0,
         alias: None,
@@ -106,8 +108,12 @@ fn operational_state(number: u8) -> OperState {
     }
 }
 
-/// Reads IFLA_LINKINFO: the kind, and what only that kind has.
+/// Reads IFLA_LINKINFO: the kind, what only that kind has, and what the interface is as a bridge port.
 fn read_kind(link: &mut Link, information: &Attributes<'_>) {
+    let slave_kind = information.find(libc::IFLA_INFO_SLAVE_KIND).and_then(|a| a.text());
+    if let (Some("bridge"), Some(data)) = (slave_kind, information.find(libc::IFLA_INFO_SLAVE_DATA)) {
+        link.port = Some(bridge::read_port(&data.nested()));
+    }
     let Some(kind) = information.find(libc::IFLA_INFO_KIND).and_then(|a| a.text()) else { return };
     let data = information.find(libc::IFLA_INFO_DATA).map(|a| a.nested()).unwrap_or_default();
     let number = |kind| data.find(kind).and_then(|a| a.u32());

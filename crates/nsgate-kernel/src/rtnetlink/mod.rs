@@ -4,6 +4,8 @@
 //! counted in the [`Listing`](crate::netlink::Listing), never guessed.
 
 mod address;
+mod bridge;
+mod forwarding;
 mod link;
 mod lookup;
 mod neighbour;
@@ -17,6 +19,8 @@ mod tests;
 mod write;
 
 pub use address::addresses;
+pub use bridge::port_vlans;
+pub use forwarding::forwarding;
 pub use link::{FoundLink, index_of, links};
 pub use lookup::{Decision, lookup};
 pub use neighbour::neighbours;

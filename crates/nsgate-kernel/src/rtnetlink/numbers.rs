@@ -26,6 +26,16 @@ pub(super) const PORT_STATE: u16 = 1;
 pub(super) const PORT_HAIRPIN: u16 = 4;
 /// `IFLA_BRPORT_LEARNING`.
 pub(super) const PORT_LEARNING: u16 = 8;
+/// `IFLA_BRPORT_UNICAST_FLOOD`.
+pub(super) const PORT_UNICAST_FLOOD: u16 = 9;
+/// `IFLA_BRPORT_MCAST_FLOOD`.
+pub(super) const PORT_MULTICAST_FLOOD: u16 = 27;
+/// `IFLA_BRPORT_BCAST_FLOOD`.
+pub(super) const PORT_BROADCAST_FLOOD: u16 = 30;
+/// `IFLA_BRPORT_NEIGH_SUPPRESS`.
+pub(super) const PORT_NEIGHBOUR_SUPPRESS: u16 = 32;
+/// `IFLA_BRPORT_LOCKED`.
+pub(super) const PORT_LOCKED: u16 = 39;
 /// `IFLA_BRPORT_ISOLATED`.
 pub(super) const PORT_ISOLATED: u16 = 33;
 /// `IFLA_MACVLAN_MODE`.
@@ -53,6 +63,11 @@ pub(super) const VXLAN_PORT: u16 = 15;
 pub(super) const VXLAN_GROUP6: u16 = 16;
 /// `IFLA_VXLAN_LOCAL6`.
 pub(super) const VXLAN_LOCAL6: u16 = 17;
+
+/// `NDA_MASTER`: the bridge that a forwarding entry belongs to.
+pub(super) const NEIGHBOUR_MASTER: u16 = 9;
+/// `NDA_NH_ID`.
+pub(super) const NEIGHBOUR_NEXTHOP_OBJECT: u16 = 13;
 
 /// `IFA_PROTO`: who made an address.
 pub(super) const ADDRESS_PROTOCOL: u16 = 11;

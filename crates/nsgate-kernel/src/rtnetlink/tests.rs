@@ -1,9 +1,13 @@
 //! What is written reads back: each test builds by the lines an operator would type, in a sandbox of its own.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use nsgate_core::model::lookup::Query;
-use nsgate_core::model::{Family, Link, LinkIndex, LinkKind, NeighbourState, Peer, RouteKind, RuleAction};
+use nsgate_core::model::{
+    BridgePort, Family, ForwardingOrigin, Link, LinkIndex, LinkKind, Mac, NeighbourState, Peer, PortState, RouteKind,
+    RuleAction,
+};
 use nsgate_core::plan::Step;
 use rustix::io::Errno;
 
@@ -12,6 +16,7 @@ use crate::error::{Error, Kind};
 use crate::netlink::{Protocol, Socket};
 use crate::netns::{Netns, create};
 use crate::sandbox::test;
+use crate::settle::settle;
 
 fn socket() -> Socket {
     Socket::open(Protocol::Route).unwrap()
@@ -112,6 +117,72 @@ fn every_kind_of_link_reads_back() {
         run(&mut socket, &["ip link set port0 nomaster"]);
         assert_eq!(link(&mut socket, "port0").link.master, None);
         assert_eq!(link(&mut socket, "lo").link.kind, LinkKind::Loopback);
+    });
+}
+
+#[test]
+fn ports_of_a_bridge_say_what_passes() {
+    test(|| {
+        let mut socket = socket();
+        run(
+            &mut socket,
+            &[
+                "ip link add br0 type bridge",
+                "ip link add a type veth peer name b",
+                "ip link add c type veth peer name d",
+                "ip link set a master br0",
+                "ip link set c master br0",
+                "bridge link set dev a isolated on",
+                "bridge link set dev a hairpin on",
+                "bridge link set dev a learning off",
+                "ip link set br0 up",
+                "ip link set a up",
+                "ip link set b up",
+            ],
+        );
+        settle(&[Netns::host().unwrap()], Duration::from_secs(10)).unwrap();
+        let a = link(&mut socket, "a").link.port.unwrap();
+        let expected = BridgePort {
+            state: PortState::Forwarding,
+            isolated: true,
+            hairpin: true,
+            learning: false,
+            ..BridgePort::default()
+        };
+        assert_eq!(a, expected);
+        let c = link(&mut socket, "c").link.port.unwrap();
+        assert_eq!(c, BridgePort { state: PortState::Disabled, ..BridgePort::default() });
+        assert_eq!(link(&mut socket, "b").link.port, None);
+        assert_eq!(link(&mut socket, "br0").link.port, None);
+        // A kernel without VLANs has ports without VLANs.
+        let vlans = port_vlans(&mut socket).unwrap();
+        assert_eq!(vlans.unread, 0);
+    });
+}
+
+#[test]
+fn forwarding_databases_of_bridges_and_tunnels_read_back() {
+    test(|| {
+        let mut socket = socket();
+        run(
+            &mut socket,
+            &[
+                "ip link add br0 type bridge",
+                "ip link add a address 02:00:00:00:00:0a type veth peer name b",
+                "ip link set a master br0",
+                "ip link add vx0 type vxlan id 7 remote 10.0.0.9 local 10.0.0.1 dstport 4790",
+                "ip link add vx1 type vxlan id 8 dstport 4790",
+            ],
+        );
+        let [br0, a, vx0] = ["br0", "a", "vx0"].map(|name| link(&mut socket, name).link.index);
+        let found = forwarding(&mut socket).unwrap();
+        assert_eq!(found.unread, 0);
+        let own = found.items.iter().find(|e| e.link == a).unwrap();
+        assert_eq!((own.mac, own.bridge), ("02:00:00:00:00:0a".parse().unwrap(), Some(br0)));
+        assert_eq!(own.origin, ForwardingOrigin::Permanent);
+        let tunnels: Vec<_> = found.items.iter().filter(|e| e.bridge.is_none()).collect();
+        let [rest] = tunnels.as_slice() else { panic!("{tunnels:?}") };
+        assert_eq!((rest.link, rest.mac, rest.remote), (vx0, Mac([0; 6]), Some(ip("10.0.0.9"))));
     });
 }
 

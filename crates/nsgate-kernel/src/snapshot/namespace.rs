@@ -1,6 +1,6 @@
 //! One namespace, read by a thread that is in it.
 
-use nsgate_core::model::{Limit, LinkIndex, Namespace, NetnsName};
+use nsgate_core::model::{Bridge, Limit, LinkIndex, LinkKind, Namespace, NetnsName};
 
 use super::settings;
 use crate::error::Error;
@@ -50,6 +50,7 @@ impl Look {
             self.hidden.extend(found.netnsid.map(|netnsid| Hidden { link: found.link.index, netnsid }));
             self.namespace.links.push(found.link);
         }
+        self.read_bridges(&mut socket);
         let found = rtnetlink::addresses(&mut socket);
         for (index, address) in self.whole("addresses", found) {
             if let Some(link) = self.namespace.links.iter_mut().find(|link| link.index == index) {
@@ -62,6 +63,26 @@ impl Look {
         self.namespace.rules = self.whole("policy rules", found);
         let found = rtnetlink::neighbours(&mut socket);
         self.namespace.neighbours = self.whole("neighbours", found);
+    }
+
+    /// The VLANs of bridge ports, and the forwarding databases, where there is anything that has them.
+    fn read_bridges(&mut self, socket: &mut Socket) {
+        let some = |of: fn(&LinkKind) -> bool| self.namespace.links.iter().any(|link| of(&link.kind));
+        let filtering = some(|kind| matches!(kind, LinkKind::Bridge(Bridge { vlan_filtering: true, .. })));
+        let forwarding = some(|kind| matches!(kind, LinkKind::Bridge(_) | LinkKind::Vxlan { .. }));
+        if filtering {
+            let found = rtnetlink::port_vlans(socket);
+            for (index, vlans) in self.whole("VLANs of bridge ports", found) {
+                let link = self.namespace.links.iter_mut().find(|link| link.index == index);
+                if let Some(port) = link.and_then(|link| link.port.as_mut()) {
+                    port.vlans = vlans;
+                }
+            }
+        }
+        if forwarding {
+            let found = rtnetlink::forwarding(socket);
+            self.namespace.forwarding = self.whole("the forwarding database", found);
+        }
     }
 
     /// nftables, and which tables of the older engine there are.

@@ -1,8 +1,8 @@
 //! `ip link …` and `bridge link set …`.
 
 use super::cursor::{Cursor, ParseError};
-use crate::model::{LinkName, Mac};
-use crate::plan::link::{LinkSetting, MacvlanMode, NewKind, NewLink, PortState, VethPeer, Vxlan};
+use crate::model::{LinkName, Mac, PortState};
+use crate::plan::link::{LinkSetting, MacvlanMode, NewKind, NewLink, VethPeer, Vxlan};
 use crate::plan::step::Action;
 
 /// What follows `ip link`.

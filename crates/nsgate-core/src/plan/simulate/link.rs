@@ -2,7 +2,8 @@
 
 use super::{Refusal, index, namespace, route};
 use crate::model::{
-    Bridge, Family, Link, LinkIndex, LinkKind, LinkName, Namespace, NetnsName, OperState, Peer, Setting, World,
+    Bridge, BridgePort, Family, Link, LinkIndex, LinkKind, LinkName, Namespace, NetnsName, OperState, Peer, Setting,
+    World,
 };
 use crate::plan::link::{LinkSetting, NewKind, NewLink, VethPeer};
 
@@ -95,7 +96,7 @@ fn forget(netns: &mut Namespace, number: LinkIndex) {
     netns.routes.retain(|route| !route.next_hops.iter().any(|hop| hop.link == Some(number)));
     netns.neighbours.retain(|neighbour| neighbour.link != number);
     for link in netns.links.iter_mut().filter(|link| link.master == Some(number)) {
-        link.master = None;
+        (link.master, link.port) = (None, None);
     }
     for upper in stacked {
         forget(netns, upper);
@@ -109,6 +110,8 @@ pub(super) fn set(world: &mut World, at: &NetnsName, name: &LinkName, setting: &
         LinkSetting::Master(Some(master)) => Some(index(netns, master)?),
         _ => None,
     };
+    let is_bridge = |link: &Link| matches!(link.kind, LinkKind::Bridge(_));
+    let of_bridge = master.and_then(|master| netns.link(master)).is_some_and(is_bridge);
     if let LinkSetting::Name(new) = setting
         && netns.link_named(new.as_str()).is_some()
     {
@@ -120,7 +123,10 @@ pub(super) fn set(world: &mut World, at: &NetnsName, name: &LinkName, setting: &
             link.up = *up;
             settle(world, at, number)?;
         }
-        LinkSetting::Master(_) => link.master = master,
+        LinkSetting::Master(_) => {
+            link.master = master;
+            link.port = of_bridge.then(BridgePort::default);
+        }
         LinkSetting::Mtu(mtu) => link.mtu = *mtu,
         LinkSetting::Mac(mac) => link.mac = Some(*mac),
         LinkSetting::Alias(alias) => link.alias.clone_from(alias),
@@ -134,13 +140,23 @@ pub(super) fn set(world: &mut World, at: &NetnsName, name: &LinkName, setting: &
         },
         // Interfaces here give themselves no addresses anyway.
         LinkSetting::LinkLocalAddress(_) => {}
-        LinkSetting::Netns(_)
-        | LinkSetting::Isolated(_)
-        | LinkSetting::Hairpin(_)
-        | LinkSetting::Learning(_)
-        | LinkSetting::State(_) => return Err(Refusal::NotModelled),
+        LinkSetting::Isolated(_) | LinkSetting::Hairpin(_) | LinkSetting::Learning(_) | LinkSetting::State(_) => {
+            let Some(port) = &mut link.port else { return Err(Refusal::Invalid(format!("{name} is no bridge port"))) };
+            set_port(port, setting);
+        }
+        LinkSetting::Netns(_) => return Err(Refusal::NotModelled),
     }
     Ok(())
+}
+
+fn set_port(port: &mut BridgePort, setting: &LinkSetting) {
+    match setting {
+        LinkSetting::Isolated(yes) => port.isolated = *yes,
+        LinkSetting::Hairpin(yes) => port.hairpin = *yes,
+        LinkSetting::Learning(yes) => port.learning = *yes,
+        LinkSetting::State(state) => port.state = *state,
+        _ => {}
+    }
 }
 
 /// After an interface went up or down: carrier at both ends, and the routes that come and go with it.
@@ -228,6 +244,7 @@ fn plain(index: LinkIndex, name: LinkName, kind: LinkKind) -> Link {
         promiscuous: false,
         state: OperState::Down,
         master: None,
+        port: None,
         peer: Peer::None,
         group: 0,
         alias: None,
