@@ -162,9 +162,9 @@ fn nft_and_nsgate_understand_each_other() {
             assert_eq!((reading.unread, reading.consistent), (0, true), "{what}");
             let text = reading.ruleset.to_string();
             assert!(!text.contains(" [ "), "{what}: not understood:\n{text}");
-            let mut tables = reading.ruleset.tables.into_iter();
-            let gone = tables.by_ref().map(|t| format!("delete table {} {}\n", t.family, t.name)).collect::<String>();
-            run(&mut socket, &gone).unwrap();
+            let tables = reading.ruleset.tables.iter();
+            let gone: Vec<_> = tables.map(|t| format!("delete table {} {}", t.family, t.name)).collect();
+            run(&mut socket, &gone.join("\n")).unwrap();
             text
         };
         for (name, text) in RULESETS {

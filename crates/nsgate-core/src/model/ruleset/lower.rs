@@ -20,7 +20,7 @@ pub(super) const NAT_PORT: u32 = 2;
 pub(super) const NAT_PREFIX: u32 = 0x40;
 
 /// The instructions of these statements in a table of this family.
-pub fn lower(family: TableFamily, statements: &[Statement]) -> Vec<Expression> {
+pub(super) fn lower(family: TableFamily, statements: &[Statement]) -> Vec<Expression> {
     let mut context = Context::new(family);
     let mut out = Vec::new();
     for statement in statements {
@@ -126,7 +126,8 @@ fn lower_match(left: &[Part], relation: Relation, right: &Right, out: &mut Vec<E
             out.push(Expression::Cmp { from, op: CmpOp::Gte, value: kind.turned(low) });
             out.push(Expression::Cmp { from, op: CmpOp::Lte, value: kind.turned(high) });
         }
-        (_, Right::Set(_) | Right::Prefix(..)) => {}
+        // Flags are never compared with these, and nothing that is lowered asks for one of several ranges.
+        (_, Right::Set(_) | Right::Prefix(..) | Right::OneOf(_)) => {}
     }
 }
 

@@ -21,6 +21,7 @@ mod symbol;
 pub mod text;
 pub mod value;
 pub mod value_type;
+mod xt;
 
 pub use apply::Refusal;
 pub use command::{Command, Place, TableId};
@@ -30,7 +31,6 @@ pub use expression::{
 pub use header::{HeaderField, Protocol};
 pub use interval::{Entry, elements_of_range};
 pub use lift::lift;
-pub use lower::lower;
 pub use selector::Selector;
 pub use statement::{Part, Relation, Right, Statement, Value};
 

@@ -128,6 +128,8 @@ pub enum Right {
     Prefix(Vec<u8>, u32),
     /// The keys of a set.
     Set(String),
+    /// Any of these ranges. Found only in what stands for an extension of xtables.
+    OneOf(Vec<(Vec<u8>, Vec<u8>)>),
 }
 
 /// What something is set to.

@@ -13,7 +13,7 @@ use super::lower::{NAT_ADDRESS, NAT_PORT};
 use super::selector::Selector;
 use super::statement::{Part, Relation, Right, Statement, Value};
 use super::value_type::{Kind, ValueType};
-use super::{CmpOp, Set, SetData, TableFamily};
+use super::{CmpOp, Set, SetData, TableFamily, xt};
 
 /// The statements of these instructions in a table of this family; its sets say how long the keys of look-ups are.
 pub fn lift(family: TableFamily, sets: &[Set], expressions: &[Expression]) -> Vec<Statement> {
@@ -67,7 +67,7 @@ impl Lift<'_> {
         if self.load(expression) {
             return;
         }
-        match self.act(expression) {
+        match self.act(expression).or_else(|| xt::translated(&self.context, expression)) {
             Some(statements) => {
                 for statement in statements {
                     self.context.pass(&statement);

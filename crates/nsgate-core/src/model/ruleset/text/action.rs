@@ -1,9 +1,8 @@
 //! What rules do, as text.
 
-use super::super::TableFamily;
 use super::super::expression::{Expression, RejectKind, Verdict};
-use super::super::value;
 use super::super::value_type::ValueType;
+use super::super::{TableFamily, value, xt};
 use super::quoted;
 
 /// The levels of the log, by syslog's numbers.
@@ -132,10 +131,15 @@ pub(super) fn plain(expression: &Expression) -> String {
 /// An instruction that nft's language has no words for, or whose meaning was not found.
 pub(super) fn opaque(expression: &Expression) -> String {
     match expression {
-        Expression::XtMatch { name, .. } => format!("xt match {}", quoted(name)),
-        Expression::XtTarget { name, .. } => format!("xt target {}", quoted(name)),
+        Expression::XtMatch { name, .. } => format!("xt match {}{}", quoted(name), options(expression)),
+        Expression::XtTarget { name, .. } => format!("xt target {}{}", quoted(name), options(expression)),
         other => format!("[ {} ]", other.name()),
     }
+}
+
+/// The parameters of an extension, as far as they are known.
+fn options(expression: &Expression) -> String {
+    xt::options(expression).map_or_else(String::new, |options| format!(" ( {options} )"))
 }
 
 fn limit(rate: u64, unit: u64, burst: u32, bytes: bool, over: bool) -> String {

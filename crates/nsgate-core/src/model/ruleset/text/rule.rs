@@ -5,14 +5,15 @@ use super::super::header::{Context, ETHERTYPE_IP6};
 use super::super::selector::Selector;
 use super::super::statement::{Part, Relation, Right, Statement, Value};
 use super::super::value_type::{Kind, ValueType};
-use super::super::{Rule, Set, TableFamily, lift, value};
+use super::super::{Rule, Set, TableFamily, lift, value, xt};
 use super::set::elements_as;
 use super::{action, quoted};
 
 /// A rule; its anonymous sets are looked for among `sets`.
 pub fn rule(family: TableFamily, sets: &[Set], rule: &Rule) -> String {
     let mut texts = statements(family, sets, &lift(family, sets, &rule.expressions));
-    texts.extend(rule.comment.as_ref().map(|c| format!("comment {}", quoted(c))));
+    let comment = rule.comment.clone().or_else(|| xt::comment(&rule.expressions));
+    texts.extend(comment.map(|c| format!("comment {}", quoted(&c))));
     texts.join(" ")
 }
 
@@ -110,6 +111,12 @@ impl Writer<'_> {
             Right::Range(low, high) => format!("{}-{}", show(low), show(high)),
             Right::Prefix(bytes, length) => format!("{}/{length}", show(bytes)),
             Right::Set(name) => self.set(name, left, None),
+            Right::OneOf(ranges) => {
+                let range = |(low, high): &(Vec<u8>, Vec<u8>)| {
+                    if low == high { show(low) } else { format!("{}-{}", show(low), show(high)) }
+                };
+                format!("{{ {} }}", ranges.iter().map(range).collect::<Vec<_>>().join(", "))
+            }
         };
         format!("{} {sign}{right}", operand(left))
     }
