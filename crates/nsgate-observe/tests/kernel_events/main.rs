@@ -1,0 +1,153 @@
+//! What the kernel tells of a probe, on the real kernel. Who may not trace the kernel must be told so.
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+mod drops;
+mod lab;
+
+use std::collections::BTreeSet;
+
+use nsgate_core::trace::{KernelEventKind, ProbeKind};
+use nsgate_kernel::netns::Netns;
+use nsgate_observe::FIRST_TAPS;
+
+use self::lab::{BEYOND, FORWARDING, Watched, build, perform, test};
+
+#[test]
+fn a_packet_is_followed_through_every_hook_to_its_end() {
+    test(|| {
+        build();
+        perform(&FORWARDING);
+        for (destination, end) in BEYOND.into_iter().zip(["icmp_rcv", "icmpv6_rcv"]) {
+            let end = format!("world: consumed in {end}");
+            let told = Watched::new(destination, ProbeKind::Icmp).send_until(&end);
+            let way = told.way_to(&end);
+            let expected = [
+                "ns_1: Output first",
+                "ns_1: Output last",
+                "ns_1: Postrouting first",
+                "ns_1: Postrouting last",
+                "host: Prerouting first",
+                "host: Prerouting last",
+                "host: Forward first",
+                "host: Forward last",
+                "host: Postrouting first",
+                "host: Postrouting last",
+                "world: Prerouting first",
+                "world: Prerouting last",
+                "world: Input first",
+                "world: Input last",
+                end.as_str(),
+            ];
+            assert_eq!(way, expected);
+            let found =
+                format!("host: {} becomes 0x2", if destination == BEYOND[0] { "10.20.30.1" } else { BEYOND[1] });
+            assert!(told.words().contains(&found), "{:#?}", told.words());
+        }
+    });
+}
+
+#[test]
+fn a_drop_is_told_with_its_reason_and_place() {
+    test(|| {
+        build();
+        let cases = [
+            (&BEYOND[0], "IP_INADDRERRORS in ip_error", "host: Prerouting last"),
+            (&BEYOND[1], "IP_INADDRERRORS in ip6_forward", "host: Prerouting last"),
+        ];
+        for (destination, drop, last_tap) in cases {
+            for kind in [ProbeKind::Icmp, ProbeKind::Udp(9), ProbeKind::Tcp(9)] {
+                let drop = format!("host: dropped for {drop}");
+                let told = Watched::new(destination, kind).send_until(&drop);
+                let way = told.way_to(&drop);
+                assert_eq!(way[way.len() - 2..], [last_tap.to_owned(), drop], "{kind} {destination}");
+            }
+        }
+        perform(&FORWARDING);
+        perform(&[
+            "ip route add blackhole 114.114.114.114/32 metric 0 table 10",
+            "ip rule add from all lookup 10 pref 1",
+        ]);
+        let told = Watched::new(BEYOND[0], ProbeKind::Icmp).send_until("host: dropped for NOT_SPECIFIED in ip_error");
+        let event = told.told.iter().find(|event| event.is_loss()).unwrap();
+        assert_eq!(event.packet().as_ip().unwrap().destination.to_string(), BEYOND[0]);
+    });
+}
+
+#[test]
+fn what_the_other_end_refuses_is_told_with_its_answer() {
+    test(|| {
+        build();
+        perform(&FORWARDING);
+        let told =
+            Watched::new(BEYOND[0], ProbeKind::Udp(9)).send_until("world: dropped for NO_SOCKET in __udp4_lib_rcv");
+        let refused = told.words().into_iter().filter(|words| words == "world: sends ICMP 3/3").count();
+        assert_eq!(refused, 1, "{:#?}", told.words());
+        let told = Watched::new(BEYOND[0], ProbeKind::Tcp(9)).send_until("world: dropped for NO_SOCKET in tcp_v4_rcv");
+        assert!(told.words().contains(&"world: ResetSent".to_owned()), "{:#?}", told.words());
+        for (kind, function) in [(ProbeKind::Udp(9), "__udp6_lib_rcv"), (ProbeKind::Tcp(9), "tcp_v6_rcv")] {
+            Watched::new(BEYOND[1], kind).send_until(&format!("world: dropped for NO_SOCKET in {function}"));
+        }
+    });
+}
+
+#[test]
+fn a_next_hop_that_nobody_holds_fails() {
+    test(|| {
+        build();
+        let end = "ns_1: dropped for NEIGH_FAILED in neigh_invalidate";
+        let told = Watched::new("1.1.1.77", ProbeKind::Icmp).send_until(end);
+        let way = told.way_to(end);
+        assert_eq!(way[3..], ["ns_1: Postrouting last", "ns_1: sends ICMP 3/1", end]);
+    });
+}
+
+#[test]
+fn more_taps_tell_more_places_of_one_namespace() {
+    test(|| {
+        build();
+        perform(&FORWARDING);
+        let mut watched = Watched::new(BEYOND[0], ProbeKind::Icmp);
+        let host = Netns::host().unwrap();
+        watched.events.tap(&[&host], &[10, -90]);
+        let end = "world: consumed in icmp_rcv";
+        let mut way = watched.send_until(end).way_to(end);
+        way.retain(|words| words.contains("Forward") || words.contains(" at "));
+        let forward = ["first", "at -90", "at 10", "last"].map(|place| format!("host: Forward {place}"));
+        assert_eq!(way[2..6], forward, "{way:#?}");
+        assert_eq!(way.len(), 8, "{way:#?}");
+    });
+}
+
+#[test]
+fn two_watches_stand_beside_each_other() {
+    test(|| {
+        build();
+        let first = Watched::new("1.1.1.3", ProbeKind::Icmp);
+        let second = Watched::new("1.1.1.3", ProbeKind::Icmp);
+        drop(first);
+        let told = second.send_until("host: consumed in icmp_rcv");
+        let places: BTreeSet<i32> = told
+            .told
+            .iter()
+            .filter_map(|event| match event.kind {
+                KernelEventKind::Tap { priority, .. } => Some(priority),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(places.into_iter().collect::<Vec<_>>(), [FIRST_TAPS[0] + 1, FIRST_TAPS[1] - 1]);
+    });
+}
+
+#[test]
+fn what_is_not_the_probes_is_not_told() {
+    test(|| {
+        build();
+        let watched = Watched::new("1.1.1.3", ProbeKind::Icmp);
+        let mut other = Watched::new("1.1.1.3", ProbeKind::Udp(9));
+        other.sender.send().unwrap();
+        let told = watched.send_until("host: consumed in icmp_rcv");
+        let protocols: BTreeSet<u8> =
+            told.told.iter().filter_map(|e| e.packet().as_ip().map(|ip| ip.protocol)).collect();
+        assert_eq!(protocols.into_iter().collect::<Vec<_>>(), [1]);
+    });
+}
