@@ -112,6 +112,27 @@ fn the_default_lab_is_told_within_80_columns() {
     assert!(text.contains("forwarding-disabled"), "{text}");
 }
 
+/// What the README shows is what happens, but for the times and for what it leaves out.
+#[test]
+fn the_transcript_in_the_readme_is_true() {
+    let readme = include_str!("../../../README.md");
+    let transcript = readme.split("```text\n$ nsgate lab\n").nth(1).and_then(|rest| rest.split("```").next());
+    let output = String::from_utf8(nsgate(&["lab"]).stdout).unwrap();
+    let real: Vec<String> = output.lines().map(without_times).collect();
+    let mut from = 0;
+    for part in transcript.unwrap().split("[...]\n") {
+        let told: Vec<String> = part.trim_matches('\n').lines().map(without_times).collect();
+        let found = real[from..].windows(told.len()).position(|window| window == told);
+        from += found.unwrap_or_else(|| panic!("the README tells what did not happen:\n{part}\n\nbut:\n{output}"));
+    }
+}
+
+fn without_times(line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    let is_time = |at: usize| matches!(words.get(at + 1), Some(&("ms" | "s:"))) && words[at].parse::<f64>().is_ok();
+    (0..words.len()).map(|at| if is_time(at) { "T" } else { words[at] }).collect::<Vec<_>>().join(" ")
+}
+
 #[test]
 fn every_lab_is_listed() {
     let text = String::from_utf8(nsgate(&["lab", "--list"]).stdout).unwrap();

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{WIDTH, trace, wrap};
+use super::{WIDTH, trace, wrap_to};
 use nsgate_core::model::conntrack::Entry;
 
 use crate::lab::{Done, Lab, Observed, Outcome, Probed, Seen, Step, typed};
@@ -19,15 +19,16 @@ const LIST_LINES: usize = 20;
 pub(crate) fn opening(name: &str, lab: &Lab) -> String {
     let mut text = format!("{}\n\n{}", paint(HEADING, &format!("nsgate lab {name}: {}", lab.title)), lab.picture);
     text.push('\n');
-    text += &wrap(&lab.summary, 0);
-    text += &wrap("All of it happens on this machine's kernel, in a sandbox that nothing outside can reach.", 0);
+    text += &wrap_to(WIDTH, &lab.summary, 0);
+    text +=
+        &wrap_to(WIDTH, "All of it happens on this machine's kernel, in a sandbox that nothing outside can reach.", 0);
     text
 }
 
 /// A step before it is done: its sentence, and what an operator would type.
 pub(crate) fn before(number: usize, step: &Step) -> String {
     let mut text = String::from("\n");
-    let sentence = wrap(&step.say, 4);
+    let sentence = wrap_to(WIDTH, &step.say, 4);
     let _ = write!(text, "{}{}", paint(HEADING, &format!("{number:>2}. ")), sentence.trim_start());
     for line in typed(&step.action) {
         text += &command(&line);
@@ -44,7 +45,7 @@ pub(crate) fn after(done: &Done) -> String {
     match &done.problem {
         None => {}
         Some(problem) => {
-            let sentence = wrap(problem, INDENT + 2);
+            let sentence = wrap_to(WIDTH, problem, INDENT + 2);
             let _ = write!(text, "{:INDENT$}{} {}", "", paint(BAD, "✗"), sentence.trim_start());
         }
     }

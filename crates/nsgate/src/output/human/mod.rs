@@ -14,12 +14,17 @@ const PROSE: usize = WIDTH - 6;
 
 /// Wraps a paragraph, every line after `indent` spaces.
 pub(crate) fn wrap(text: &str, indent: usize) -> String {
+    wrap_to(PROSE, text, indent)
+}
+
+/// Wraps a paragraph at that width, every line after `indent` spaces.
+fn wrap_to(width: usize, text: &str, indent: usize) -> String {
     let margin = " ".repeat(indent);
     let mut lines = Vec::new();
     let mut line = String::new();
     for word in text.split_whitespace() {
         let longer = line.chars().count() + 1 + word.chars().count();
-        if !line.is_empty() && indent + longer > PROSE {
+        if !line.is_empty() && indent + longer > width {
             lines.push(std::mem::take(&mut line));
         }
         if !line.is_empty() {
