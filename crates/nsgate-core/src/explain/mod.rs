@@ -12,7 +12,7 @@ mod cause;
 mod delivered;
 mod evidence;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod forwarding;
 mod link;
 mod loss;

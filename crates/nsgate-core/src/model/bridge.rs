@@ -1,7 +1,10 @@
 //! Bridges and their ports: what a frame may do at each.
 
+use serde::{Deserialize, Serialize};
+
 /// What only a bridge has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Bridge {
     /// Whether VLANs are told apart.
     pub vlan_filtering: bool,
@@ -10,7 +13,8 @@ pub struct Bridge {
 }
 
 /// What only a port of a bridge has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BridgePort {
     /// Its spanning-tree state; without the protocol, what an operator made of it.
     pub state: PortState,
@@ -35,7 +39,8 @@ pub struct BridgePort {
 }
 
 /// The spanning-tree state of a bridge port (BR_STATE_*).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum PortState {
     /// Takes no part.
     Disabled,
@@ -50,7 +55,8 @@ pub enum PortState {
 }
 
 /// The VLANs from one number to another that a bridge port belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PortVlan {
     /// The first.
     pub first: u16,

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::netns::check_component;
+use super::wire::text;
 use super::{Bridge, BridgePort, Family, Mac, NameError, NetnsName};
 
 /// The longest interface name in bytes: IFNAMSIZ less its closing zero.
@@ -44,11 +46,12 @@ impl fmt::Display for LinkName {
 }
 
 /// The number of an interface within its namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LinkIndex(pub u32);
 
 /// One network interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Link {
     /// Its number within the namespace.
     pub index: LinkIndex,
@@ -57,6 +60,7 @@ pub struct Link {
     /// What it is.
     pub kind: LinkKind,
     /// Its link-layer address; none on loopback-like and point-to-point devices.
+    #[serde(with = "text::option")]
     pub mac: Option<Mac>,
     /// The largest packet it sends, in bytes, link-layer header not counted.
     pub mtu: u32,
@@ -89,7 +93,8 @@ pub struct Link {
 }
 
 /// What kind of interface a link is, with what only that kind has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum LinkKind {
     /// `lo`.
     Loopback,
@@ -132,7 +137,8 @@ pub enum LinkKind {
 }
 
 /// Where the other end of a veth pair, or the lower device of a stacked one, is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Peer {
     /// The device stands for itself.
     None,
@@ -145,7 +151,8 @@ pub enum Peer {
 }
 
 /// The operational state of an interface (RFC 2863, `operstate` in sysfs).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum OperState {
     /// The driver does not say; counts as usable (loopback and TUN stay here).
     Unknown,
@@ -164,7 +171,8 @@ pub enum OperState {
 }
 
 /// One address of an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Address {
     /// The address with its prefix length.
     pub net: IpNet,
@@ -179,7 +187,8 @@ pub struct Address {
 }
 
 /// The flags of an address that decide whether it can be used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AddressFlags {
     /// Duplicate address detection has not finished.
     pub tentative: bool,

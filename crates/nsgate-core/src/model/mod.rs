@@ -11,9 +11,11 @@ mod neighbour;
 mod netns;
 mod route;
 pub mod ruleset;
+pub mod saved;
 pub mod segment;
 mod socket;
 mod sysctl;
+mod wire;
 mod world;
 
 pub use bridge::{Bridge, BridgePort, PortState, PortVlan};

@@ -2,16 +2,21 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
+use super::wire::text;
 use super::{LinkIndex, Mac};
 
 /// One neighbour entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Neighbour {
     /// The interface behind which the neighbour is.
     pub link: LinkIndex,
     /// Its address.
     pub address: IpAddr,
     /// Its link-layer address, once known.
+    #[serde(with = "text::option")]
     pub mac: Option<Mac>,
     /// How far it can be trusted.
     pub state: NeighbourState,
@@ -20,7 +25,8 @@ pub struct Neighbour {
 }
 
 /// The state of a neighbour entry (NUD_*).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum NeighbourState {
     /// Asked for, not answered yet.
     Incomplete,

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
+use super::wire::family;
 use super::{Family, LinkIndex, LinkName};
 
 /// The table of the host's own and broadcast addresses, kept by the kernel.
@@ -14,7 +16,8 @@ pub const TABLE_MAIN: u32 = 254;
 pub const TABLE_DEFAULT: u32 = 253;
 
 /// One route.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Route {
     /// The table it stands in.
     pub table: u32,
@@ -43,7 +46,8 @@ pub struct Route {
 }
 
 /// One way of a route.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NextHop {
     /// The router to hand the packet to; none: the destination itself is on the link.
     pub gateway: Option<IpAddr>,
@@ -60,7 +64,8 @@ pub struct NextHop {
 }
 
 /// What a route does with a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum RouteKind {
     /// Sends it on.
     Unicast,
@@ -85,7 +90,8 @@ pub enum RouteKind {
 }
 
 /// How far away a route's destination is (RT_SCOPE_*).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Scope {
     /// Anywhere.
     Global,
@@ -102,9 +108,11 @@ pub enum Scope {
 }
 
 /// One policy rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Which family it is for.
+    #[serde(with = "family")]
     pub family: Family,
     /// Its place in the order: the smaller is asked first.
     pub priority: u32,
@@ -141,7 +149,8 @@ pub struct Rule {
 }
 
 /// What a policy rule does with a packet that matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum RuleAction {
     /// Looks it up in this table; goes on with the next rule if nothing is found.
     Table(u32),

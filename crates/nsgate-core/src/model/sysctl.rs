@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Family, LinkName, NameError};
 
 /// The name of a sysctl, such as `net.ipv4.conf.veth3.forwarding`.
@@ -75,7 +77,7 @@ impl fmt::Display for Sysctl {
 }
 
 /// The sysctls of one namespace that were read, with their values as text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sysctls(BTreeMap<Sysctl, String>);
 
 impl Sysctls {

@@ -2,13 +2,16 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::ruleset::Ruleset;
 use super::{
     Family, ForwardingEntry, Link, LinkIndex, Listener, Neighbour, NetnsName, Peer, Route, Rule, Setting, Sysctls,
 };
 
 /// What is, at one moment.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct World {
     /// The namespaces, `host` first.
     pub namespaces: Vec<Namespace>,
@@ -17,7 +20,8 @@ pub struct World {
 }
 
 /// Something that could not be looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Limit {
     /// The namespace it concerns; none: all of them.
     pub netns: Option<NetnsName>,
@@ -28,7 +32,8 @@ pub struct Limit {
 }
 
 /// One network namespace.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Namespace {
     /// What it is called.
     pub name: NetnsName,

@@ -44,6 +44,11 @@ pub fn take_only(names: &[NetnsName]) -> Result<World, Error> {
     read(seen)
 }
 
+/// The release of the running kernel, such as `6.12.5`.
+pub fn kernel_release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
 /// The namespaces to be read: each once, however many names it has.
 #[derive(Default)]
 struct Seen {
@@ -90,6 +95,7 @@ fn read(mut seen: Seen) -> Result<World, Error> {
 
 #[cfg(test)]
 mod tests {
+    use nsgate_core::model::saved::Saved;
     use nsgate_core::model::{Family, Peer, Setting, Transport};
 
     use super::*;
@@ -146,6 +152,8 @@ mod tests {
             assert!(host.neighbours.iter().any(|n| n.address.to_string() == "1.1.1.9"));
             assert!(host.listeners.iter().any(|l| l.port == 80 && l.transport == Transport::Tcp));
             assert!(inner.listeners.is_empty());
+            let saved = Saved::new(world.clone(), 0, kernel_release());
+            assert_eq!(Saved::read(saved.write().unwrap().as_bytes()).unwrap().world, world);
             assert!(inner.routes.iter().any(|r| r.destination.to_string() == "0.0.0.0/0"));
             assert_eq!(inner.rules.len(), host.rules.len());
             drop(server);

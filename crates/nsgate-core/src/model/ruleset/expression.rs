@@ -1,23 +1,29 @@
 //! The instructions that rules are made of, one to one with the kernel's (linux/netfilter/nf_tables.h).
 
+use serde::{Deserialize, Serialize};
+
+use super::super::wire::hex;
+
 /// A place where instructions leave values for one another.
 ///
 /// Counted in steps of four bytes: 0 to 15 stand for NFT_REG32_00 to NFT_REG32_15; the older 16-byte registers
 /// NFT_REG_1 to NFT_REG_4 begin at 0, 4, 8 and 12.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Register(pub u8);
 
 /// A value that stands in a rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Data {
     /// Bytes in network order, unless the selector they are compared with is kept in the host's order.
-    Value(Vec<u8>),
+    Value(#[serde(with = "hex")] Vec<u8>),
     /// A decision.
     Verdict(Verdict),
 }
 
 /// What a rule decides.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Verdict {
     /// The packet passes this chain and those it was called from.
     Accept,
@@ -36,7 +42,8 @@ pub enum Verdict {
 }
 
 /// Where in the packet a payload instruction reads (NFT_PAYLOAD_*).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Base {
     /// From the link-layer header.
     Link,
@@ -49,7 +56,8 @@ pub enum Base {
 }
 
 /// How a value is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum CmpOp {
     /// Equal.
     Eq,
@@ -66,19 +74,20 @@ pub enum CmpOp {
 }
 
 /// What of the packet's surroundings an instruction reads or sets (NFT_META_*, by the kernel's number).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MetaKey(pub u32);
 
 /// What of the packet's connection an instruction reads (NFT_CT_*, by the kernel's number).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CtKey(pub u32);
 
 /// What a `fib` instruction yields (NFT_FIB_RESULT_*, by the kernel's number).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FibResult(pub u32);
 
 /// How a packet is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum RejectKind {
     /// By an ICMP error of the packet's own family, with this code.
     Icmp(u8),
@@ -89,13 +98,16 @@ pub enum RejectKind {
 }
 
 /// A bit operation between registers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Bitwise {
     /// `(value & mask) ^ xor`.
     Bool {
         /// The bits that are kept.
+        #[serde(with = "hex")]
         mask: Vec<u8>,
         /// The bits that are then turned over.
+        #[serde(with = "hex")]
         xor: Vec<u8>,
     },
     /// Shifts to the left.
@@ -107,11 +119,12 @@ pub enum Bitwise {
 }
 
 /// The flags of a translation (NF_NAT_RANGE_*).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NatFlags(pub u32);
 
 /// A source or destination translation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Nat {
     /// The source is translated; otherwise the destination.
     pub source: bool,
@@ -126,7 +139,8 @@ pub struct Nat {
 }
 
 /// One instruction.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Expression {
     /// Reads from the packet into `to`.
     Payload {
@@ -191,6 +205,7 @@ pub enum Expression {
         /// How.
         op: CmpOp,
         /// With what.
+        #[serde(with = "hex")]
         value: Vec<u8>,
     },
     /// Goes on only if the value lies between two others (or, `inverted`, does not).
@@ -200,8 +215,10 @@ pub enum Expression {
         /// Outside instead of inside.
         inverted: bool,
         /// The first value inside.
+        #[serde(with = "hex")]
         low: Vec<u8>,
         /// The last value inside.
+        #[serde(with = "hex")]
         high: Vec<u8>,
     },
     /// A bit operation.
@@ -436,6 +453,7 @@ pub enum Expression {
         /// Its revision.
         revision: u32,
         /// Its parameters.
+        #[serde(with = "hex")]
         info: Vec<u8>,
     },
     /// A target of the xtables kind (iptables-nft).
@@ -445,6 +463,7 @@ pub enum Expression {
         /// Its revision.
         revision: u32,
         /// Its parameters.
+        #[serde(with = "hex")]
         info: Vec<u8>,
     },
     /// An instruction that nsgate does not model, with its attributes as they came.
@@ -452,6 +471,7 @@ pub enum Expression {
         /// The kernel's name of it.
         name: String,
         /// Its attributes.
+        #[serde(with = "hex")]
         attributes: Vec<u8>,
     },
 }

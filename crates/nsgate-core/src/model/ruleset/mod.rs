@@ -34,11 +34,15 @@ pub use lift::lift;
 pub use selector::Selector;
 pub use statement::{Part, Relation, Right, Statement, Value};
 
+use serde::{Deserialize, Serialize};
+
 use self::value_type::{Kind, ValueType};
 use super::LinkName;
+use super::wire::hex;
 
 /// The packet filter of one namespace.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Ruleset {
     /// The nftables tables, those that iptables-nft and its kin keep included, in the kernel's order.
     pub tables: Vec<Table>,
@@ -49,7 +53,8 @@ pub struct Ruleset {
 }
 
 /// The family of a table (NFPROTO_*).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum TableFamily {
     /// IPv4 and IPv6.
     Inet,
@@ -66,7 +71,8 @@ pub enum TableFamily {
 }
 
 /// One table.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Table {
     /// Its family.
     pub family: TableFamily,
@@ -87,7 +93,8 @@ pub struct Table {
 }
 
 /// One chain.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Chain {
     /// Its name.
     pub name: String,
@@ -102,7 +109,8 @@ pub struct Chain {
 }
 
 /// Where a base chain stands on the packet's way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BaseChain {
     /// What it is for.
     pub kind: ChainKind,
@@ -117,7 +125,8 @@ pub struct BaseChain {
 }
 
 /// What a base chain is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ChainKind {
     /// Decides.
     Filter,
@@ -128,7 +137,8 @@ pub enum ChainKind {
 }
 
 /// A hook on the packet's way (NF_INET_*, NF_NETDEV_*).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Hook {
     /// As a frame comes in by a device.
     Ingress,
@@ -147,7 +157,8 @@ pub enum Hook {
 }
 
 /// One rule.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rule {
     /// The number by which the kernel knows it, within its table.
     pub handle: u64,
@@ -158,7 +169,8 @@ pub struct Rule {
 }
 
 /// A set, a map (key to data) or a verdict map (key to verdict).
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Set {
     /// Its name; anonymous ones are called `__set0`, `__map3` and so on.
     pub name: String,
@@ -193,7 +205,8 @@ pub struct Set {
 }
 
 /// What a map leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum SetData {
     /// Verdicts.
     Verdict,
@@ -207,11 +220,14 @@ pub enum SetData {
 }
 
 /// One element of a set or map.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Element {
     /// The key; for a range its first value. Empty for the catch-all element.
+    #[serde(with = "hex")]
     pub key: Vec<u8>,
     /// The last value of a range whose both ends stand in one element (concatenated sets).
+    #[serde(with = "hex::option")]
     pub key_end: Option<Vec<u8>>,
     /// It closes the range that the element before it opens: keys from here on are outside.
     pub interval_end: bool,

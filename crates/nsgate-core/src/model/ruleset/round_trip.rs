@@ -253,6 +253,17 @@ fn rules_read_back_as_they_are_written() {
 }
 
 #[test]
+fn rules_are_saved_whole() {
+    for (family, rules) in RULES {
+        for text in *rules {
+            let rule = parse::rule(*family, &named(*family), text).unwrap().rule;
+            let saved = serde_json::to_string(&rule).unwrap();
+            assert_eq!(serde_json::from_str::<Rule>(&saved).unwrap(), rule, "{saved}");
+        }
+    }
+}
+
+#[test]
 fn other_spellings_mean_the_same() {
     let same = [
         ("ip saddr {1.1.1.1,2.2.2.2} accept", "ip saddr { 1.1.1.1, 2.2.2.2 } accept"),
