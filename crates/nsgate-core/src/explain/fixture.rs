@@ -98,7 +98,8 @@ impl Fixture {
             let index = self.world.namespace(&name(netns)).unwrap().link_named(link).unwrap().index;
             let header = header(ip(source), ip(destination), self.observation.probe.kind);
             let time = self.observation.journey.sights.len() as u64;
-            let sight = Sight { time, netns: name(netns), link: index, way, leg, header };
+            let (bytes, ethernet) = (Vec::new(), None);
+            let sight = Sight { time, netns: name(netns), link: index, way, leg, header, bytes, ethernet };
             self.observation.journey.sights.push(sight);
         }
     }

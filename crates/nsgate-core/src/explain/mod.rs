@@ -11,6 +11,7 @@ mod bridge;
 mod cause;
 mod delivered;
 mod evidence;
+mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod forwarding;
@@ -19,6 +20,8 @@ mod loss;
 mod martian;
 mod mend;
 mod neighbour;
+mod owner;
+mod passage;
 mod prefix;
 mod resolution;
 mod reverse_path;
@@ -71,8 +74,9 @@ const ORDER: &[Check] = &[
     prefix::wrong,
     neighbour::wrong_address,
     size::exceeded,
+    filter::of_resolution,
+    filter::before_routing,
     martian::refused,
-    answer::echo_ignored,
     forwarding::disabled,
     route::blocked,
     translation::source_missing,
@@ -80,6 +84,8 @@ const ORDER: &[Check] = &[
     route::missing,
     reverse_path::refused,
     ttl::expired,
+    filter::after_routing,
+    answer::echo_ignored,
     neighbour::failed,
     upstream::silent,
 ];

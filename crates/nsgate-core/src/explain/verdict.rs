@@ -19,6 +19,8 @@ pub struct Verdict {
     pub evidence: Vec<Evidence>,
     /// What mends it; empty where this machine cannot.
     pub fix: Plan,
+    /// The lines that take the mend back, where the plan itself does not know them.
+    pub undo: Vec<String>,
     /// What the mend opens or costs, or whom to ask where this machine cannot mend it.
     pub advice: Option<String>,
 }
@@ -106,6 +108,7 @@ impl Verdict {
             summary: summary.into(),
             evidence: Vec::new(),
             fix: Plan::default(),
+            undo: Vec::new(),
             advice: None,
         }
     }
@@ -122,6 +125,18 @@ impl Verdict {
     pub fn mended_by(mut self, fix: Plan) -> Self {
         self.fix = fix;
         self
+    }
+
+    /// With the lines that take the mend back.
+    #[must_use]
+    pub fn undone_by(mut self, undo: Vec<String>) -> Self {
+        self.undo = undo;
+        self
+    }
+
+    /// The lines that take the mend back.
+    pub fn undo_lines(&self) -> Vec<String> {
+        if self.undo.is_empty() { self.fix.inverse().commands() } else { self.undo.clone() }
     }
 
     /// With a word to whoever mends it.

@@ -1,8 +1,7 @@
 //! The chains of one hook, walked by one packet.
 
 use super::{Action, Outcome, Subject, run};
-use crate::model::ruleset::{Chain, ChainKind, Hook, Rule, Table, TableFamily, Verdict};
-use nsgate_packet::Family;
+use crate::model::ruleset::{BaseChain, Chain, ChainKind, Data, Expression, Hook, Rule, Table, Verdict};
 
 /// How deep chains may call one another (NFT_JUMP_STACK_SIZE).
 const DEEPEST: usize = 16;
@@ -14,23 +13,25 @@ pub struct Walk<'a> {
     pub steps: Vec<Step<'a>>,
     /// How it ended.
     pub end: End<'a>,
+    /// The packet as it leaves the hook: translated, marked.
+    pub after: Subject<'a>,
+    /// The rule that translated it.
+    pub translated_by: Option<Decision<'a>>,
 }
 
 /// One rule, asked.
 #[derive(Clone, Debug)]
 pub struct Step<'a> {
-    /// Its table.
-    pub table: &'a Table,
-    /// Its chain.
-    pub chain: &'a Chain,
-    /// The rule.
-    pub rule: &'a Rule,
+    /// Where it stands.
+    pub decision: Decision<'a>,
+    /// The kind of the base chain that led to it.
+    pub kind: ChainKind,
     /// What came of it.
     pub outcome: Outcome,
 }
 
 /// What ends a packet's walk through a hook.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum End<'a> {
     /// It passes.
     Passed,
@@ -40,7 +41,7 @@ pub enum End<'a> {
     Unknown(Decision<'a>),
 }
 
-/// Who decided.
+/// Who decides.
 #[derive(Clone, Copy, Debug)]
 pub struct Decision<'a> {
     /// The table.
@@ -61,102 +62,106 @@ enum Chained<'a> {
     Unknown(Decision<'a>),
 }
 
-/// Walks a packet through all chains of a hook that are of this kind, in the kernel's order.
-pub fn walk<'a>(subject: &Subject<'a>, hook: Hook, kinds: &[ChainKind]) -> Walk<'a> {
-    let family = subject.ip().map(|ip| ip.family());
-    let mut steps = Vec::new();
+/// Walks a packet through all chains of a hook, in the kernel's order.
+pub fn walk<'a>(subject: &Subject<'a>, hook: Hook) -> Walk<'a> {
+    let mut walk = Walk { steps: Vec::new(), end: End::Passed, after: subject.clone(), translated_by: None };
     for (table, chain, base) in subject.netns.ruleset.chains_at(hook) {
-        if !kinds.contains(&base.kind) || !sees(table.family, family) {
+        // Only the first packet of a tracked flow sees the chains that translate, and only until one has.
+        let idle = base.kind == ChainKind::Nat && (!walk.after.connection.is_new() || walk.translated_by.is_some());
+        if idle || !walk.after.seen_by(table.family) || !on_devices(&walk.after, hook, base) {
             continue;
         }
-        let on_device = |d: &super::Device| base.devices.iter().any(|name| name.as_str() == d.name);
-        let device = if hook == Hook::Egress { &subject.leaves } else { &subject.entered };
-        if !base.devices.is_empty() && !device.as_ref().is_some_and(on_device) {
-            continue;
+        match walk.through(table, chain, base.kind, 0) {
+            Chained::Through if base.policy_drop => walk.end = End::Lost(Decision { table, chain, rule: None }),
+            Chained::Through | Chained::Accepted => continue,
+            Chained::Lost(decision) => walk.end = End::Lost(decision),
+            Chained::Unknown(decision) => walk.end = End::Unknown(decision),
         }
-        match through(subject, table, chain, &mut steps, 0) {
-            Chained::Through if base.policy_drop => {
-                return Walk { steps, end: End::Lost(Decision { table, chain, rule: None }) };
-            }
-            Chained::Through | Chained::Accepted => {}
-            Chained::Lost(decision) => return Walk { steps, end: End::Lost(decision) },
-            Chained::Unknown(decision) => return Walk { steps, end: End::Unknown(decision) },
-        }
+        break;
     }
-    Walk { steps, end: End::Passed }
+    walk
 }
 
-/// Whether a table's chains see packets of a family.
-fn sees(table: TableFamily, family: Option<Family>) -> bool {
-    match table {
-        TableFamily::Inet | TableFamily::Netdev => true,
-        TableFamily::Ip => family == Some(Family::V4),
-        TableFamily::Ip6 => family == Some(Family::V6),
-        TableFamily::Arp | TableFamily::Bridge => false,
-    }
+/// Whether a chain that is bound to interfaces is bound to the packet's.
+fn on_devices(subject: &Subject<'_>, hook: Hook, base: &BaseChain) -> bool {
+    let device = if hook == Hook::Egress { &subject.leaves } else { &subject.entered };
+    base.devices.is_empty() || device.as_ref().is_some_and(|d| base.devices.iter().any(|n| n.as_str() == d.name))
 }
 
-fn through<'a>(
-    subject: &Subject<'a>,
-    table: &'a Table,
-    chain: &'a Chain,
-    steps: &mut Vec<Step<'a>>,
-    depth: usize,
-) -> Chained<'a> {
-    for rule in &chain.rules {
-        let outcome = run(subject, &table.sets, &rule.expressions);
-        let decision = Decision { table, chain, rule: Some(rule) };
-        steps.push(Step { table, chain, rule, outcome: outcome.clone() });
-        let actions = match outcome {
-            Outcome::Unknown(_) if decides(rule) => return Chained::Unknown(decision),
-            Outcome::Unmatched(_) | Outcome::Unknown(_) => continue,
-            Outcome::Matched(actions) => actions,
-        };
-        for action in actions {
-            match act(subject, decision, &action, steps, depth) {
-                Some(Chained::Through) => return Chained::Through,
-                Some(end) => return end,
-                None => {}
+impl<'a> Walk<'a> {
+    fn through(&mut self, table: &'a Table, chain: &'a Chain, kind: ChainKind, depth: usize) -> Chained<'a> {
+        for rule in &chain.rules {
+            let outcome = run(&self.after, &table.sets, &rule.expressions);
+            let decision = Decision { table, chain, rule: Some(rule) };
+            self.steps.push(Step { decision, kind, outcome: outcome.clone() });
+            let actions = match outcome {
+                Outcome::Unknown(_) if decides(rule) => return Chained::Unknown(decision),
+                Outcome::Unmatched(_) | Outcome::Unknown(_) => continue,
+                Outcome::Matched(actions) => actions,
+            };
+            for action in actions {
+                if let Some(end) = self.act(decision, &action, kind, depth) {
+                    return end;
+                }
             }
+        }
+        Chained::Through
+    }
+
+    /// What an action does to the packet; none: the next rule is asked.
+    fn act(&mut self, decision: Decision<'a>, action: &Action, kind: ChainKind, depth: usize) -> Option<Chained<'a>> {
+        match action {
+            Action::Verdict(Verdict::Accept) => Some(Chained::Accepted),
+            Action::Verdict(Verdict::Drop) | Action::Reject(_) => Some(Chained::Lost(decision)),
+            Action::Verdict(Verdict::Return) => Some(Chained::Through),
+            Action::Verdict(Verdict::Queue) => Some(Chained::Unknown(decision)),
+            Action::Verdict(Verdict::Continue) => None,
+            Action::Verdict(Verdict::Jump(name) | Verdict::Goto(name)) => {
+                let chain = decision.table.chain(name).filter(|_| depth < DEEPEST);
+                let Some(chain) = chain else { return Some(Chained::Unknown(decision)) };
+                match self.through(decision.table, chain, kind, depth + 1) {
+                    Chained::Through if matches!(action, Action::Verdict(Verdict::Jump(_))) => None,
+                    end => Some(end),
+                }
+            }
+            Action::Translate { source, address, port } => {
+                self.after.rewrite(*source, *address, *port);
+                self.translated_by = Some(decision);
+                Some(Chained::Accepted)
+            }
+            Action::Mark(mark) => {
+                self.after.mark = Some(*mark);
+                None
+            }
+            Action::Notrack => {
+                self.after.connection.untrack();
+                None
+            }
+            Action::Target(name) => self.act_as_target(decision, name),
         }
     }
-    Chained::Through
-}
 
-/// What an action does to the walk; none: the next rule is asked.
-fn act<'a>(
-    subject: &Subject<'a>,
-    decision: Decision<'a>,
-    action: &Action,
-    steps: &mut Vec<Step<'a>>,
-    depth: usize,
-) -> Option<Chained<'a>> {
-    match action {
-        Action::Verdict(Verdict::Accept) | Action::Translate { .. } => Some(Chained::Accepted),
-        Action::Verdict(Verdict::Drop) | Action::Reject(_) => Some(Chained::Lost(decision)),
-        Action::Verdict(Verdict::Return) => Some(Chained::Through),
-        Action::Verdict(Verdict::Queue) => Some(Chained::Unknown(decision)),
-        Action::Verdict(Verdict::Continue) | Action::Mark(_) | Action::Notrack => None,
-        Action::Verdict(Verdict::Jump(name) | Verdict::Goto(name)) => {
-            let chain = decision.table.chain(name).filter(|_| depth < DEEPEST);
-            let Some(chain) = chain else { return Some(Chained::Unknown(decision)) };
-            match through(subject, decision.table, chain, steps, depth + 1) {
-                Chained::Through if matches!(action, Action::Verdict(Verdict::Jump(_))) => None,
-                end => Some(end),
-            }
-        }
-        Action::Target(name) => match name.as_str() {
+    /// What a target of the xtables kind does, of which only the name is known.
+    fn act_as_target(&mut self, decision: Decision<'a>, name: &str) -> Option<Chained<'a>> {
+        match name {
             "DROP" | "REJECT" => Some(Chained::Lost(decision)),
-            "SNAT" | "DNAT" | "MASQUERADE" | "REDIRECT" | "NETMAP" | "ACCEPT" => Some(Chained::Accepted),
+            "SNAT" | "DNAT" | "MASQUERADE" | "REDIRECT" | "NETMAP" => {
+                self.translated_by = Some(decision);
+                Some(Chained::Accepted)
+            }
+            "ACCEPT" => Some(Chained::Accepted),
             "RETURN" => Some(Chained::Through),
+            "NOTRACK" => {
+                self.after.connection.untrack();
+                None
+            }
             _ => None,
-        },
+        }
     }
 }
 
 /// Whether a rule can end a packet's walk if it matches.
 fn decides(rule: &Rule) -> bool {
-    use crate::model::ruleset::{Data, Expression};
     rule.expressions.iter().any(|e| match e {
         Expression::Immediate { data: Data::Verdict(verdict), .. } => *verdict != Verdict::Continue,
         Expression::Lookup { verdict, .. } => *verdict,
@@ -179,7 +184,7 @@ mod tests {
     use nsgate_packet::{Tcp, TcpFlags, Transport, build};
 
     use super::*;
-    use crate::filter::{Connection, Device};
+    use crate::filter::{Connection, Device, Layer};
     use crate::model::ruleset::Ruleset;
     use crate::model::{Namespace, NetnsName};
 
@@ -208,6 +213,7 @@ mod tests {
         });
         let packet = build::ip(&build::Outer::new(address("1.1.1.2"), address("9.9.9.9")), &tcp).unwrap();
         Subject {
+            layer: Layer::Ip,
             netns,
             packet,
             ethernet: None,
@@ -222,7 +228,7 @@ mod tests {
     fn end(text: &str) -> String {
         let netns = netns(text);
         let subject = syn(&netns);
-        match walk(&subject, Hook::Forward, &[ChainKind::Filter]).end {
+        match walk(&subject, Hook::Forward).end {
             End::Passed => "passed".into(),
             End::Unknown(_) => "unknown".into(),
             End::Lost(Decision { rule: None, .. }) => "policy".into(),

@@ -10,4 +10,4 @@ mod subject;
 
 pub use chain::{Decision, End, Step, Walk, walk};
 pub use machine::{Action, Outcome, run};
-pub use subject::{Connection, Device, Subject};
+pub use subject::{Connection, Device, Layer, Subject};

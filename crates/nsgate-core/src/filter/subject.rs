@@ -4,12 +4,14 @@ use std::net::IpAddr;
 
 use nsgate_packet::{Family, Ip};
 
-use crate::model::ruleset::{Base, CtKey, MetaKey};
+use crate::model::ruleset::{Base, CtKey, MetaKey, TableFamily};
 use crate::model::{Link, LinkKind, Namespace};
 
 /// A packet at a hook, with its surroundings. What is `None` is not known.
 #[derive(Clone, Debug)]
 pub struct Subject<'a> {
+    /// What the hook sees of it.
+    pub layer: Layer,
     /// The namespace it is in; routes are looked up there.
     pub netns: &'a Namespace,
     /// The bytes from the IP header on.
@@ -24,6 +26,19 @@ pub struct Subject<'a> {
     pub mark: Option<u32>,
     /// Its connection.
     pub connection: Connection,
+}
+
+/// As what a packet comes to a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// As an IP packet.
+    Ip,
+    /// As an ARP frame; the packet's bytes begin with the ARP header.
+    Arp,
+    /// As a frame that crosses a bridge.
+    Bridged,
+    /// As a frame at a device.
+    Device,
 }
 
 /// An interface as a rule can ask about it.
@@ -54,15 +69,39 @@ pub struct Connection {
     pub reply: Option<bool>,
 }
 
+/// NF_CT_STATE_INVALID_BIT.
+const STATE_INVALID: u32 = 1;
+/// NF_CT_STATE_BIT(IP_CT_ESTABLISHED).
+const STATE_ESTABLISHED: u32 = 2;
+/// NF_CT_STATE_BIT(IP_CT_NEW).
+const STATE_NEW: u32 = 8;
+/// NF_CT_STATE_UNTRACKED_BIT.
+const STATE_UNTRACKED: u32 = 64;
+
 impl Connection {
     /// A packet that begins a flow.
     pub fn new_flow() -> Self {
-        Self { state: Some(8), status: Some(0), mark: Some(0), original: None, reply: Some(false) }
+        Self { state: Some(STATE_NEW), status: Some(0), mark: Some(0), original: None, reply: Some(false) }
+    }
+
+    /// Whether the packet is the first of its flow, so that it can be translated.
+    pub fn is_new(&self) -> bool {
+        self.state == Some(STATE_NEW)
+    }
+
+    /// A packet that connection tracking can make nothing of.
+    pub fn invalid() -> Self {
+        Self { state: Some(STATE_INVALID), ..Self::default() }
+    }
+
+    /// Takes it out of connection tracking.
+    pub fn untrack(&mut self) {
+        *self = Self { state: Some(STATE_UNTRACKED), ..Self::default() };
     }
 
     /// A packet of a flow that went both ways.
     pub fn established() -> Self {
-        Self { state: Some(2), ..Self::default() }
+        Self { state: Some(STATE_ESTABLISHED), ..Self::default() }
     }
 }
 
@@ -79,12 +118,67 @@ impl Subject<'_> {
         Ip::parse(&self.packet)
     }
 
+    /// Whether a table's chains see it.
+    pub(super) fn seen_by(&self, table: TableFamily) -> bool {
+        let family = self.ip().map(|ip| ip.family());
+        match table {
+            TableFamily::Inet => matches!(self.layer, Layer::Ip | Layer::Device) && family.is_some(),
+            TableFamily::Ip => self.layer == Layer::Ip && family == Some(Family::V4),
+            TableFamily::Ip6 => self.layer == Layer::Ip && family == Some(Family::V6),
+            TableFamily::Arp => self.layer == Layer::Arp,
+            TableFamily::Bridge => self.layer == Layer::Bridged,
+            TableFamily::Netdev => self.layer == Layer::Device,
+        }
+    }
+
+    /// Puts a new destination into the packet.
+    pub fn redirect(&mut self, destination: IpAddr) {
+        self.rewrite(false, Some(destination), None);
+    }
+
+    /// The packet that answers this one, on its way back over the same interfaces.
+    #[must_use]
+    pub fn answered(&self) -> Self {
+        let mut back = self.clone();
+        (back.entered, back.leaves) = (self.leaves.clone(), self.entered.clone());
+        back.connection = Connection::established();
+        let Some(flow) = self.ip().map(|ip| ip.flow()) else { return back };
+        let ports = matches!(flow.protocol, 6 | 17);
+        back.rewrite(true, Some(flow.destination), ports.then_some(flow.destination_port));
+        back.rewrite(false, Some(flow.source), ports.then_some(flow.source_port));
+        back
+    }
+
+    /// Puts new addresses and ports into the packet, as a translation does; checksums are left as they are.
+    pub(super) fn rewrite(&mut self, source: bool, address: Option<IpAddr>, port: Option<u16>) {
+        let Some(ip) = self.ip() else { return };
+        let (v4, transport) = (ip.source.is_ipv4(), self.packet.len() - ip.payload.len());
+        let at = match (v4, source) {
+            (true, true) => 12,
+            (true, false) => 16,
+            (false, true) => 8,
+            (false, false) => 24,
+        };
+        let octets = match address {
+            Some(IpAddr::V4(ip)) if v4 => ip.octets().to_vec(),
+            Some(IpAddr::V6(ip)) if !v4 => ip.octets().to_vec(),
+            _ => Vec::new(),
+        };
+        if let Some(field) = self.packet.get_mut(at..at + octets.len()) {
+            field.copy_from_slice(&octets);
+        }
+        let at = transport + if source { 0 } else { 2 };
+        if let (Some(port), Some(field)) = (port, self.packet.get_mut(at..at + 2)) {
+            field.copy_from_slice(&port.to_be_bytes());
+        }
+    }
+
     /// Bytes of the packet; none if they are not there or not known.
     pub(super) fn payload(&self, base: Base, offset: usize, length: usize) -> Option<&[u8]> {
         let from = match base {
             Base::Link => return self.ethernet.as_ref()?.get(offset..offset + length),
             Base::Network => 0,
-            Base::Transport => self.packet.len() - self.ip()?.payload.len(),
+            Base::Transport => self.packet.len().checked_sub(self.ip()?.payload.len())?,
             Base::Inner => return None,
         };
         self.packet.get(from + offset..from + offset + length)
@@ -149,6 +243,12 @@ impl Subject<'_> {
     }
 
     fn ethertype(&self) -> Option<u16> {
+        if self.layer == Layer::Arp {
+            return Some(0x0806);
+        }
+        if let Some(header) = &self.ethernet {
+            return header.get(12..14)?.try_into().ok().map(u16::from_be_bytes);
+        }
         Some(if self.ip()?.family() == Family::V4 { 0x0800 } else { 0x86dd })
     }
 }

@@ -29,6 +29,9 @@ struct Tracker<'a> {
     fragments: BTreeSet<(u32, FlowEnds, bool)>,
 }
 
+/// How long an Ethernet header without tags is.
+const ETHERNET: usize = 14;
+
 /// A flow in a form that can be kept in order.
 type FlowKey = (u8, FlowEnds, u16, u16);
 /// Its addresses.
@@ -49,7 +52,10 @@ impl Tracker<'_> {
             Body::Other { .. } | Body::Malformed => return None,
         };
         header.macs = packet.ether.map(|e| (e.source, e.destination));
+        let start = if sighting.ethernet { ETHERNET } else { 0 };
         Some(Sight {
+            bytes: sighting.frame.get(start..).unwrap_or_default().to_vec(),
+            ethernet: sighting.ethernet.then(|| sighting.frame.get(..ETHERNET).unwrap_or_default().to_vec()),
             time: sighting.time,
             netns: sighting.netns.clone(),
             link: sighting.link,

@@ -29,6 +29,10 @@ pub struct Sight {
     pub leg: Leg,
     /// What its headers say.
     pub header: Header,
+    /// The bytes that were kept, from the network header on.
+    pub bytes: Vec<u8>,
+    /// The Ethernet header, where there was one.
+    pub ethernet: Option<Vec<u8>>,
 }
 
 /// What a frame is of a journey.

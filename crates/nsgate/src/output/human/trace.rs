@@ -162,7 +162,7 @@ fn mend(verdict: &Verdict) -> String {
             let _ = writeln!(text, "  {}", paint(TYPED, &command));
         }
         text += &heading("undo");
-        for command in verdict.fix.inverse().commands() {
+        for command in verdict.undo_lines() {
             let _ = writeln!(text, "  {}", paint(TYPED, &command));
         }
     }

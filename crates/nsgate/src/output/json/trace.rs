@@ -2,7 +2,6 @@
 
 use nsgate_core::explain::{Evidence, Report, Verdict};
 use nsgate_core::model::{Limit, LinkName, NetnsName, World};
-use nsgate_core::plan::Plan;
 use nsgate_core::trace::{Ending, Leg, Observation, Sight, Way};
 use serde::Serialize;
 
@@ -131,7 +130,7 @@ impl From<&Verdict> for VerdictJson {
             object: verdict.object.clone(),
             summary: verdict.summary.clone(),
             evidence: verdict.evidence.iter().map(EvidenceJson::from).collect(),
-            fix: FixJson::from(&verdict.fix),
+            fix: FixJson { commands: verdict.fix.commands(), undo: verdict.undo_lines() },
             advice: verdict.advice.clone(),
         }
     }
@@ -146,12 +145,6 @@ impl From<&Evidence> for EvidenceJson {
             expected: evidence.expected.clone(),
             found: evidence.found.clone(),
         }
-    }
-}
-
-impl From<&Plan> for FixJson {
-    fn from(plan: &Plan) -> Self {
-        Self { commands: plan.commands(), undo: plan.inverse().commands() }
     }
 }
 
