@@ -150,7 +150,26 @@ fn an_owned_table_goes_with_its_socket() {
 }
 
 /// Rulesets as people and programs write them.
-const RULESETS: [(&str, &str); 1] = [("everything", EVERYTHING)];
+const RULESETS: [(&str, &str); 4] = [
+    ("everything", EVERYTHING),
+    ("home-router", include_str!("../../tests/rulesets/home-router.nft")),
+    ("tenants", include_str!("../../tests/rulesets/tenants.nft")),
+    ("frames", include_str!("../../tests/rulesets/frames.nft")),
+];
+
+#[test]
+fn whole_rulesets_are_written_and_read() {
+    test(|| {
+        let mut socket = open();
+        for (name, text) in RULESETS {
+            run(&mut socket, text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let reading = ruleset(&mut socket).unwrap();
+            assert_eq!(reading.ruleset.to_string(), Ruleset::from_text(text).unwrap().to_string(), "{name}");
+            let gone = reading.ruleset.tables.iter().map(|t| format!("delete table {} {}", t.family, t.name));
+            run(&mut socket, &gone.collect::<Vec<_>>().join("\n")).unwrap();
+        }
+    });
+}
 
 #[test]
 #[ignore = "needs Debian's nft; run by cargo xtask interop"]
@@ -171,13 +190,22 @@ fn nft_and_nsgate_understand_each_other() {
             nft(text);
             let by_nft = read(name);
             run(&mut open(), text).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert_eq!(read(name), by_nft, "{name}: nft and nsgate made different rulesets");
+            same(&read(name), &by_nft, &format!("{name}: nft and nsgate made different rulesets"));
             nft(&by_nft);
-            assert_eq!(read(name), by_nft, "{name}: nft read nsgate's text differently");
+            same(&read(name), &by_nft, &format!("{name}: nft read nsgate's text differently"));
             run(&mut open(), &by_nft).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert_eq!(read(name), by_nft, "{name}: nsgate read its own text differently");
+            same(&read(name), &by_nft, &format!("{name}: nsgate read its own text differently"));
         }
     });
+}
+
+/// Compares line by line, which is easier to read when it fails.
+#[track_caller]
+fn same(left: &str, right: &str, what: &str) {
+    for (left, right) in left.lines().zip(right.lines()) {
+        assert_eq!(left, right, "{what}");
+    }
+    assert_eq!(left.len(), right.len(), "{what}");
 }
 
 /// Has Debian's nft carry out a text.

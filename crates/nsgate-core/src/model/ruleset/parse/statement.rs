@@ -366,9 +366,12 @@ impl<'a, 'text> RuleParser<'a, 'text> {
     fn reject(&mut self) -> Result<Statement, ParseError> {
         let (kind, protocol) = action::reject(self.cursor, self.family)?;
         if let Some(protocol) = protocol {
-            for question in self.context.questions(protocol) {
-                self.add(question);
+            // nft asks before everything else that the rule does.
+            let questions = self.context.questions(protocol);
+            for question in &questions {
+                self.context.pass(question);
             }
+            self.statements.splice(0..0, questions);
         }
         Ok(Statement::Reject(kind))
     }
