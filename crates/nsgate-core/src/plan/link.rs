@@ -134,6 +134,8 @@ pub enum LinkSetting {
     LinkLocalAddress(bool),
     /// Bridge: whether VLANs are told apart.
     VlanFiltering(bool),
+    /// Bridge: whether the spanning tree protocol runs.
+    SpanningTree(bool),
     /// Bridge port: whether it reaches only ports that are not isolated.
     Isolated(bool),
     /// Bridge port: whether frames may leave by the port they came in by.

@@ -24,7 +24,7 @@ pub use link::{LinkSetting, MacvlanMode, NewKind, NewLink, VethPeer, Vxlan};
 pub use parse::ParseError;
 pub use remove::{instances, remove};
 pub use state::{State, StateError};
-pub use step::{Action, Change, Hop, NewAddress, NewNeighbour, NewRoute, Step};
+pub use step::{Action, Change, Hop, NewAddress, NewForwarding, NewNeighbour, NewRoute, Step};
 
 /// An ordered list of steps.
 #[derive(Clone, Debug, Default, PartialEq)]

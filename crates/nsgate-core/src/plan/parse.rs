@@ -141,9 +141,17 @@ fn bridge(words: &mut Cursor<'_>, netns: &mut NetnsName) -> Result<Action, Parse
         words.skip();
         *netns = words.netns_name()?;
     }
-    words.expect("link")?;
-    words.expect("set")?;
-    link::bridge_port(words)
+    match words.take("link set, or fdb")? {
+        "link" => {
+            words.expect("set")?;
+            link::bridge_port(words)
+        }
+        "fdb" => {
+            let change = change(words, &[Change::Add, Change::Delete])?;
+            Ok(Action::Forwarding(change, link::forwarding(words)?))
+        }
+        _ => Err(words.unexpected("link set, or fdb")),
+    }
 }
 
 fn sysctl(words: &mut Cursor<'_>) -> Result<Action, ParseError> {

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 
-use super::step::{Action, Change, Hop, NewAddress, NewNeighbour, NewRoute, Step};
+use super::step::{Action, Change, Hop, NewAddress, NewForwarding, NewNeighbour, NewRoute, Step};
 use super::{LinkSetting, MacvlanMode, NewKind, NewLink, VethPeer, Vxlan};
 use crate::model::{
     Family, LinkName, Mac, NeighbourState, NetnsName, PortState, RouteKind, Rule, RuleAction, Scope, Sysctl,
@@ -115,6 +115,7 @@ fn setting() -> BoxedStrategy<LinkSetting> {
         netns().prop_map(LinkSetting::Netns),
         any::<bool>().prop_map(LinkSetting::LinkLocalAddress),
         any::<bool>().prop_map(LinkSetting::VlanFiltering),
+        any::<bool>().prop_map(LinkSetting::SpanningTree),
         any::<bool>().prop_map(LinkSetting::Isolated),
         any::<bool>().prop_map(LinkSetting::Hairpin),
         any::<bool>().prop_map(LinkSetting::Learning),
@@ -245,6 +246,15 @@ fn new_neighbour() -> BoxedStrategy<NewNeighbour> {
         .boxed()
 }
 
+fn new_forwarding() -> impl Strategy<Value = NewForwarding> {
+    (link_name(), mac(), of(any_address()), of(1u16..4095)).prop_map(|(dev, mac, remote, vlan)| NewForwarding {
+        dev,
+        mac,
+        remote,
+        vlan,
+    })
+}
+
 fn sysctl() -> impl Strategy<Value = Sysctl> {
     prop_oneof![
         Just(Sysctl::known("net.ipv4.ip_forward")),
@@ -268,6 +278,8 @@ fn action() -> BoxedStrategy<Action> {
         (prop_oneof![Just(Change::Add), Just(Change::Delete)], rule())
             .prop_map(|(change, rule)| Action::Rule(change, rule)),
         (change(), new_neighbour()).prop_map(|(change, entry)| Action::Neighbour(change, entry)),
+        (prop_oneof![Just(Change::Add), Just(Change::Delete)], new_forwarding())
+            .prop_map(|(change, entry)| Action::Forwarding(change, entry)),
         (sysctl(), "[ -~]{0,20}").prop_map(|(name, value)| Action::Sysctl { name, value, before: None }),
     ]
     .boxed()
@@ -316,6 +328,15 @@ fn lines_as_they_are_typed() {
         ("ip link set dev veth2 up", "ip link set veth2 up"),
         ("ip link set m up", "ip link set dev m up"),
         ("ip netns exec ns_1 ip link set lo up", "ip -n ns_1 link set lo up"),
+        (
+            "bridge fdb add 02:00:00:00:0a:01 dev vxlan10 dst 1.1.1.3",
+            "bridge fdb add 02:00:00:00:0a:01 dev vxlan10 dst 1.1.1.3",
+        ),
+        (
+            "bridge -n a fdb del 02:00:00:00:0a:01 vlan 7 dev veth3 master static",
+            "bridge -n a fdb del 02:00:00:00:0a:01 dev veth3 master static vlan 7",
+        ),
+        ("ip l set br0 type bridge stp_state 0", "ip link set br0 type bridge stp_state 0"),
         ("ip -n ns_1 r a default via 1.1.1.3", "ip -n ns_1 route add default via 1.1.1.3"),
         ("ip route add default via fd00::1 dev a", "ip -6 route add default via fd00::1 dev a"),
         ("ip -6 route add default dev a", "ip -6 route add default dev a"),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::link::{LinkSetting, NewKind, NewLink, VethPeer, Vxlan};
-use super::step::{Action, Change, Hop, NewAddress, NewNeighbour, NewRoute, PROTOCOL_BOOT, Step};
+use super::step::{Action, Change, Hop, NewAddress, NewForwarding, NewNeighbour, NewRoute, PROTOCOL_BOOT, Step};
 use super::words::quoted;
 use crate::model::{
     Family, LinkName, NeighbourState, NetnsName, RouteKind, Rule, RuleAction, Scope, TABLE_DEFAULT, TABLE_LOCAL,
@@ -77,6 +77,7 @@ impl Display for Step {
                 write!(f, "{}{} rule {change} {}", Tool("ip", netns), Six(rule.family), RuleWords(rule))
             }
             Action::Neighbour(change, entry) => write!(f, "{} neigh {change} {entry}", Tool("ip", netns)),
+            Action::Forwarding(change, entry) => write!(f, "{} fdb {change} {entry}", Tool("bridge", netns)),
             Action::Nft { commands, .. } => {
                 let commands: Vec<_> = commands.iter().map(ToString::to_string).collect();
                 write!(f, "{} {}", Tool("nft", netns), quoted(&commands.join("; ")))
@@ -172,6 +173,7 @@ fn show_setting(f: &mut Formatter<'_>, netns: &NetnsName, name: &LinkName, setti
         LinkSetting::Name(name) => write!(f, "name {}", quoted(name.as_str())),
         LinkSetting::Netns(netns) => write!(f, "netns {}", netns_argument(netns)),
         LinkSetting::LinkLocalAddress(yes) => write!(f, "addrgenmode {}", if *yes { "eui64" } else { "none" }),
+        LinkSetting::SpanningTree(yes) => write!(f, "type bridge stp_state {}", u8::from(*yes)),
         LinkSetting::VlanFiltering(yes) => write!(f, "type bridge vlan_filtering {}", u8::from(*yes)),
         LinkSetting::Isolated(_) | LinkSetting::Hairpin(_) | LinkSetting::Learning(_) | LinkSetting::State(_) => Ok(()),
     }
@@ -384,6 +386,17 @@ fn show_rule_action(f: &mut Formatter<'_>, rule: &Rule) -> fmt::Result {
         RuleAction::Unreachable => f.write_str("unreachable"),
         RuleAction::Prohibit => f.write_str("prohibit"),
         RuleAction::Other(number) => write!(f, "type {number}"),
+    }
+}
+
+impl Display for NewForwarding {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} dev {}", self.mac, quoted(self.dev.as_str()))?;
+        match self.remote {
+            Some(remote) => write!(f, " dst {remote}")?,
+            None => f.write_str(" master static")?,
+        }
+        self.vlan.map_or(Ok(()), |vlan| write!(f, " vlan {vlan}"))
     }
 }
 

@@ -7,9 +7,10 @@
 mod link;
 mod route;
 
-use super::step::{Action, Change, NewNeighbour, Step};
+use super::step::{Action, Change, NewForwarding, NewNeighbour, Step};
 use crate::model::{
-    Family, LinkIndex, LinkName, Namespace, Neighbour, NeighbourState, NetnsName, Peer, Rule, Setting, Sysctl, World,
+    Family, ForwardingEntry, ForwardingOrigin, LinkIndex, LinkName, Namespace, Neighbour, NeighbourState, NetnsName,
+    Peer, Rule, Setting, Sysctl, World,
 };
 
 /// Why a step cannot be done.
@@ -42,6 +43,7 @@ pub fn apply(world: &mut World, step: &Step) -> Result<(), Refusal> {
         Action::Route(change, new) => route::route(namespace(world, netns)?, *change, new),
         Action::Rule(change, new) => rule(namespace(world, netns)?, *change, new),
         Action::Neighbour(change, entry) => neighbour(namespace(world, netns)?, *change, entry),
+        Action::Forwarding(change, entry) => forwarding(namespace(world, netns)?, *change, entry),
         Action::Sysctl { name, value, .. } => sysctl(namespace(world, netns)?, name, value),
         Action::Nft { commands, .. } => {
             let ruleset = &mut namespace(world, netns)?.ruleset;
@@ -109,6 +111,36 @@ fn rule(netns: &mut Namespace, change: Change, new: &Rule) -> Result<(), Refusal
             let at = netns.rules.iter().position(behind).unwrap_or(netns.rules.len());
             netns.rules.insert(at, new.clone());
         }
+    }
+    Ok(())
+}
+
+fn forwarding(netns: &mut Namespace, change: Change, new: &NewForwarding) -> Result<(), Refusal> {
+    let link = index(netns, &new.dev)?;
+    let bridge = netns.link(link).filter(|_| new.remote.is_none()).and_then(|link| link.master);
+    let same = |e: &ForwardingEntry| {
+        (e.link, e.mac, e.bridge, e.vlan, e.remote) == (link, new.mac, bridge, new.vlan, new.remote)
+    };
+    let there = netns.forwarding.iter().position(same);
+    let what = || format!("forwarding entry {new}");
+    match (change, there) {
+        (Change::Delete, Some(at)) => {
+            netns.forwarding.remove(at);
+        }
+        (Change::Delete, None) => return Err(Refusal::Missing(what())),
+        (_, Some(_)) => return Err(Refusal::Exists(what())),
+        (_, None) => netns.forwarding.push(ForwardingEntry {
+            link,
+            mac: new.mac,
+            bridge,
+            vlan: new.vlan,
+            remote: new.remote,
+            port: None,
+            vni: None,
+            via: None,
+            nexthop_object: None,
+            origin: if bridge.is_some() { ForwardingOrigin::Static } else { ForwardingOrigin::Permanent },
+        }),
     }
     Ok(())
 }

@@ -61,6 +61,8 @@ pub enum Action {
     Rule(Change, Rule),
     /// A neighbour or proxy entry.
     Neighbour(Change, NewNeighbour),
+    /// An entry of the forwarding database of a bridge or a VXLAN device. It is never replaced.
+    Forwarding(Change, NewForwarding),
     /// A kernel setting.
     Sysctl {
         /// Its name.
@@ -147,6 +149,19 @@ pub struct NewNeighbour {
     pub proxy: bool,
 }
 
+/// An entry of a forwarding database to be made or removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewForwarding {
+    /// The port of the bridge, or the VXLAN device.
+    pub dev: LinkName,
+    /// The link-layer address; all zeroes in a VXLAN device: whatever has no entry of its own.
+    pub mac: Mac,
+    /// VXLAN: the remote end; none for an entry of the bridge that `dev` is a port of.
+    pub remote: Option<IpAddr>,
+    /// The VLAN it holds for.
+    pub vlan: Option<u16>,
+}
+
 /// The protocol number that `ip route add` gives a route by itself (RTPROT_BOOT).
 pub(super) const PROTOCOL_BOOT: u8 = 3;
 
@@ -184,6 +199,7 @@ impl Step {
             // A learned entry that was replaced is learned again, so what a replacement leaves behind is only removed.
             Action::Neighbour(Change::Replace, entry) => Action::Neighbour(Change::Delete, entry.clone()),
             Action::Neighbour(change, entry) => Action::Neighbour(change.inverse()?, entry.clone()),
+            Action::Forwarding(change, entry) => Action::Forwarding(change.inverse()?, entry.clone()),
             Action::Nft { commands, undo } => Action::Nft { commands: undo.clone()?, undo: Some(commands.clone()) },
             Action::Sysctl { name, value, before } => {
                 Action::Sysctl { name: name.clone(), value: before.clone()?, before: Some(value.clone()) }

@@ -32,9 +32,9 @@ fn step(line: &str) -> Step {
 }
 
 /// Does what the lines say in the socket's namespace.
-fn run(socket: &mut Socket, lines: &[&str]) {
+fn run(socket: &mut Socket, lines: &[impl AsRef<str>]) {
     for line in lines {
-        perform(socket, &step(line), 0).unwrap_or_else(|error| panic!("{error}"));
+        perform(socket, &step(line.as_ref()), 0).unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
@@ -183,6 +183,23 @@ fn forwarding_databases_of_bridges_and_tunnels_read_back() {
         let tunnels: Vec<_> = found.items.iter().filter(|e| e.bridge.is_none()).collect();
         let [rest] = tunnels.as_slice() else { panic!("{tunnels:?}") };
         assert_eq!((rest.link, rest.mac, rest.remote), (vx0, Mac([0; 6]), Some(ip("10.0.0.9"))));
+        let made = [
+            "bridge fdb add 02:00:00:00:00:09 dev vx1 dst 10.0.0.8",
+            "bridge fdb add 02:00:00:00:00:07 dev a master static",
+            "ip link set br0 type bridge stp_state 1",
+        ];
+        run(&mut socket, &made);
+        let of = |socket: &mut Socket, last: u8| {
+            let all = forwarding(socket).unwrap().items;
+            all.into_iter().find(|e| e.mac == Mac([2, 0, 0, 0, 0, last]))
+        };
+        assert_eq!(of(&mut socket, 9).unwrap().remote, Some(ip("10.0.0.8")));
+        let entry = of(&mut socket, 7).unwrap();
+        assert_eq!((entry.link, entry.bridge, entry.origin), (a, Some(br0), ForwardingOrigin::Static));
+        assert_eq!(refused(&mut socket, made[0]).kind(), Kind::Exists);
+        run(&mut socket, &made[..2].iter().map(|line| line.replace("add", "del")).collect::<Vec<_>>());
+        assert_eq!((of(&mut socket, 9), of(&mut socket, 7)), (None, None));
+        assert!(matches!(link(&mut socket, "br0").link.kind, LinkKind::Bridge(b) if b.spanning_tree));
     });
 }
 

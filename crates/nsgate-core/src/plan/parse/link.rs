@@ -1,9 +1,9 @@
-//! `ip link …` and `bridge link set …`.
+//! `ip link …`, `bridge link set …` and `bridge fdb …`.
 
 use super::cursor::{Cursor, ParseError};
 use crate::model::{LinkName, Mac, PortState};
 use crate::plan::link::{LinkSetting, MacvlanMode, NewKind, NewLink, VethPeer, Vxlan};
-use crate::plan::step::Action;
+use crate::plan::step::{Action, NewForwarding};
 
 /// What follows `ip link`.
 pub(super) fn link(words: &mut Cursor<'_>) -> Result<Action, ParseError> {
@@ -29,6 +29,27 @@ pub(super) fn bridge_port(words: &mut Cursor<'_>) -> Result<Action, ParseError> 
     let name = words.link_name()?;
     let setting = port_setting(words)?;
     Ok(Action::SetLink { name, setting, before: None })
+}
+
+/// What follows `bridge fdb add`.
+pub(super) fn forwarding(words: &mut Cursor<'_>) -> Result<NewForwarding, ParseError> {
+    let mac = words.parsed("a link-layer address")?;
+    let (mut dev, mut remote, mut vlan, mut of_bridge) = (None, None, None, false);
+    while let Some(word) = words.next() {
+        match word {
+            "dev" => dev = Some(words.link_name()?),
+            "dst" => remote = Some(words.address("the remote end's address")?),
+            "vlan" => vlan = Some(vlan_number(words)?),
+            "master" => of_bridge = true,
+            "static" if of_bridge => {}
+            _ => return Err(words.unexpected("dev, dst, vlan or master static")),
+        }
+    }
+    let dev = words.required(dev, "dev INTERFACE")?;
+    if of_bridge == remote.is_some() {
+        return Err(words.unexpected("either dst ADDRESS or master static"));
+    }
+    Ok(NewForwarding { dev, mac, remote, vlan })
 }
 
 fn port_setting(words: &mut Cursor<'_>) -> Result<LinkSetting, ParseError> {
@@ -73,10 +94,11 @@ fn setting(words: &mut Cursor<'_>) -> Result<LinkSetting, ParseError> {
             _ => return Err(words.unexpected("none or eui64")),
         },
         "type" => match words.take("bridge or bridge_slave")? {
-            "bridge" => {
-                words.expect("vlan_filtering")?;
-                LinkSetting::VlanFiltering(zero_one(words)?)
-            }
+            "bridge" => match words.take("vlan_filtering or stp_state")? {
+                "vlan_filtering" => LinkSetting::VlanFiltering(zero_one(words)?),
+                "stp_state" => LinkSetting::SpanningTree(zero_one(words)?),
+                _ => return Err(words.unexpected("vlan_filtering or stp_state")),
+            },
             "bridge_slave" => port_setting(words)?,
             _ => return Err(words.unexpected("bridge or bridge_slave")),
         },
@@ -219,6 +241,10 @@ fn macvlan_mode(words: &mut Cursor<'_>) -> Result<MacvlanMode, ParseError> {
 
 fn vlan_id(words: &mut Cursor<'_>) -> Result<u16, ParseError> {
     words.expect("id")?;
+    vlan_number(words)
+}
+
+fn vlan_number(words: &mut Cursor<'_>) -> Result<u16, ParseError> {
     let id = words.number("a VLAN identifier")?;
     if (1..=4094).contains(&id) { Ok(id) } else { Err(words.unexpected("a VLAN identifier from 1 to 4094")) }
 }

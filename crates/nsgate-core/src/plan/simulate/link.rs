@@ -95,6 +95,7 @@ fn forget(netns: &mut Namespace, number: LinkIndex) {
     netns.links.retain(|link| link.index != number);
     netns.routes.retain(|route| !route.next_hops.iter().any(|hop| hop.link == Some(number)));
     netns.neighbours.retain(|neighbour| neighbour.link != number);
+    netns.forwarding.retain(|entry| entry.link != number && entry.bridge != Some(number));
     for link in netns.links.iter_mut().filter(|link| link.master == Some(number)) {
         (link.master, link.port) = (None, None);
     }
@@ -134,6 +135,10 @@ pub(super) fn set(world: &mut World, at: &NetnsName, name: &LinkName, setting: &
         LinkSetting::Promiscuous(yes) => link.promiscuous = *yes,
         LinkSetting::Group(group) => link.group = *group,
         LinkSetting::Name(new) => link.name = new.clone(),
+        LinkSetting::SpanningTree(yes) => match &mut link.kind {
+            LinkKind::Bridge(bridge) => bridge.spanning_tree = *yes,
+            _ => return Err(Refusal::Invalid(format!("{name} is no bridge"))),
+        },
         LinkSetting::VlanFiltering(yes) => match &mut link.kind {
             LinkKind::Bridge(bridge) => bridge.vlan_filtering = *yes,
             _ => return Err(Refusal::Invalid(format!("{name} is no bridge"))),

@@ -96,6 +96,10 @@ fn set_attribute(batch: &mut Batch, setting: &LinkSetting, names: &Names<'_>) ->
                 b.u8(n::INET6_ADDR_GEN_MODE, if *on { n::ADDR_GEN_EUI64 } else { n::ADDR_GEN_NONE });
             });
         }),
+        LinkSetting::SpanningTree(on) => batch.nest(libc::IFLA_LINKINFO, |b| {
+            b.text(libc::IFLA_INFO_KIND, "bridge");
+            b.nest(libc::IFLA_INFO_DATA, |b| b.u32(n::BRIDGE_STP_STATE, u32::from(*on)));
+        }),
         LinkSetting::VlanFiltering(on) => batch.nest(libc::IFLA_LINKINFO, |b| {
             b.text(libc::IFLA_INFO_KIND, "bridge");
             b.nest(libc::IFLA_INFO_DATA, |b| b.u8(n::BRIDGE_VLAN_FILTERING, u8::from(*on)));

@@ -53,6 +53,7 @@ pub fn links_needed(action: &Action) -> Vec<&LinkName> {
         Action::Address(_, address) => vec![&address.dev],
         Action::Route(_, route) => route.hops.iter().filter_map(|hop| hop.dev.as_ref()).collect(),
         Action::Neighbour(_, neighbour) => vec![&neighbour.dev],
+        Action::Forwarding(_, entry) => vec![&entry.dev],
         _ => Vec::new(),
     }
 }
@@ -85,6 +86,7 @@ pub fn write(batch: &mut Batch, action: &Action, names: &Names<'_>) -> Result<()
             Ok(())
         }
         Action::Neighbour(change, neighbour) => network::neighbour(batch, *change, neighbour, names),
+        Action::Forwarding(change, entry) => network::forwarding(batch, *change, entry, names),
         Action::AddNetns(_) | Action::DeleteNetns(_) | Action::Sysctl { .. } | Action::Nft { .. } => {
             Err(Error::answer("write", "this step", "rtnetlink has no request for it"))
         }

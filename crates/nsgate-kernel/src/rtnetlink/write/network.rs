@@ -1,7 +1,7 @@
-//! Addresses, routes, policy rules and neighbours made, replaced and removed.
+//! Addresses, routes, policy rules, neighbours and forwarding entries made, replaced and removed.
 
 use nsgate_core::model::{Family, NeighbourState, RouteKind, Rule, RuleAction, Scope};
-use nsgate_core::plan::{Change, Hop, NewAddress, NewNeighbour, NewRoute};
+use nsgate_core::plan::{Change, Hop, NewAddress, NewForwarding, NewNeighbour, NewRoute};
 
 use super::{Names, flags};
 use crate::error::Error;
@@ -206,6 +206,30 @@ pub(super) fn neighbour(batch: &mut Batch, change: Change, new: &NewNeighbour, n
     batch.address(libc::NDA_DST, new.address);
     if let Some(mac) = new.mac.filter(|_| change != Change::Delete) {
         batch.bytes(libc::NDA_LLADDR, &mac.0);
+    }
+    Ok(())
+}
+
+pub(super) fn forwarding(
+    batch: &mut Batch,
+    change: Change,
+    new: &NewForwarding,
+    names: &Names<'_>,
+) -> Result<(), Error> {
+    let of_bridge = new.remote.is_none();
+    let state = if of_bridge { libc::NUD_NOARP } else { libc::NUD_PERMANENT };
+    let mut header = [0; 12];
+    header[0] = libc::AF_BRIDGE as u8;
+    header[4..8].copy_from_slice(&names.link(&new.dev)?.0.to_ne_bytes());
+    header[8..10].copy_from_slice(&state.to_ne_bytes());
+    header[10] = if of_bridge { libc::NTF_MASTER } else { libc::NTF_SELF };
+    batch.begin(if change == Change::Delete { libc::RTM_DELNEIGH } else { libc::RTM_NEWNEIGH }, flags(change), &header);
+    batch.bytes(libc::NDA_LLADDR, &new.mac.0);
+    if let Some(remote) = new.remote {
+        batch.address(libc::NDA_DST, remote);
+    }
+    if let Some(vlan) = new.vlan {
+        batch.u16(libc::NDA_VLAN, vlan);
     }
     Ok(())
 }
