@@ -73,14 +73,47 @@ pub(crate) static GROUPS: [Group; 5] = [
     },
     Group {
         title: "At a namespace that forwards",
-        pages: &[page!(ForwardingDisabled, "forwarding-disabled"), page!(RpFilter, "rp-filter")],
+        pages: &[
+            page!(ForwardingDisabled, "forwarding-disabled"),
+            page!(RpFilter, "rp-filter"),
+            page!(RouterAdvertisementLost, "router-advertisement-lost"),
+            page!(LocalnetUnrouted, "localnet-unrouted"),
+            page!(BridgeFiltered, "bridge-filtered"),
+        ],
     },
-    Group { title: "Network address translation", pages: &[page!(SnatMissing, "snat-missing")] },
+    Group {
+        title: "Network address translation",
+        pages: &[
+            page!(SnatMissing, "snat-missing"),
+            page!(SnatMismatch, "snat-mismatch"),
+            page!(SnatAddressWrong, "snat-address-wrong"),
+            page!(SnatExhausted, "snat-exhausted"),
+            page!(SnatUnwanted, "snat-unwanted"),
+            page!(MasqueradeNoAddress, "masquerade-no-address"),
+            page!(DnatMissing, "dnat-missing"),
+            page!(DnatMismatch, "dnat-mismatch"),
+            page!(DnatTargetWrong, "dnat-target-wrong"),
+            page!(HairpinMissing, "hairpin-missing"),
+            page!(ConntrackFull, "conntrack-full"),
+            page!(ConntrackStale, "conntrack-stale"),
+            page!(ConntrackInvalid, "conntrack-invalid"),
+        ],
+    },
     Group {
         title: "At the destination and beyond",
-        pages: &[page!(ServiceClosed, "service-closed"), page!(UpstreamSilent, "upstream-silent")],
+        pages: &[
+            page!(ServiceClosed, "service-closed"),
+            page!(EchoIgnored, "echo-ignored"),
+            page!(ReturnRouteMissing, "return-route-missing"),
+            page!(ReturnPathAsymmetric, "return-path-asymmetric"),
+            page!(UpstreamSilent, "upstream-silent"),
+            page!(ResolverUnreachable, "resolver-unreachable"),
+        ],
     },
-    Group { title: "No fault", pages: &[page!(Delivered, "delivered")] },
+    Group {
+        title: "No fault",
+        pages: &[page!(Delivered, "delivered"), page!(NotPermitted, "not-permitted"), page!(Uncertain, "uncertain")],
+    },
 ];
 
 impl Page {
@@ -132,6 +165,18 @@ mod tests {
     /// The text outside of the blocks that are indented by four.
     fn prose(text: &str) -> impl Iterator<Item = &str> {
         text.lines().filter(|line| !line.starts_with("    "))
+    }
+
+    #[test]
+    fn every_cause_has_one_page_and_every_file_belongs_to_one() {
+        let mut named: Vec<&str> = pages().map(|page| page.cause.code()).collect();
+        assert_eq!(named, Cause::ALL.map(Cause::code), "the table stands in the order of the catalogue");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/codes");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut files: Vec<String> = files.map(|name| name.trim_end_matches(".md").to_owned()).collect();
+        files.sort();
+        named.sort_unstable();
+        assert_eq!(files, named);
     }
 
     #[test]
