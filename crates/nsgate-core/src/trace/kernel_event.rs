@@ -125,8 +125,8 @@ impl KernelEvent {
     /// Whether a packet was lost here. Some ways to throw a packet away are the normal end of a copy.
     pub fn is_loss(&self) -> bool {
         let KernelEventKind::Dropped { reason, symbol } = &self.kind else { return false };
-        let (DropReason::Named(reason), Some(symbol)) = (reason, symbol) else { return true };
-        !NORMAL_ENDS.contains(&(reason.as_str(), symbol.as_str()))
+        let Some(symbol) = symbol else { return true };
+        !NORMAL_ENDS.iter().any(|(why, place)| symbol == place && why.is_none_or(|why| reason.is(why)))
     }
 
     /// Whether the packet is no more after this, well or badly.
@@ -154,15 +154,24 @@ pub fn life(events: &[KernelEvent], of: usize) -> Vec<&KernelEvent> {
     life
 }
 
-/// Drops that are no loss, as reason and function.
-const NORMAL_ENDS: [(&str, &str); 3] = [
+/// Drops that are no loss, as reason (none: any) and function.
+const NORMAL_ENDS: [(Option<&str>, &str); 4] = [
     // The answer to an echo sent through a raw socket, which has its own copy of it already.
-    ("NO_SOCKET", "ping_rcv"),
+    (Some("NO_SOCKET"), "ping_rcv"),
     // An ICMP error that nobody read, in a socket that closes.
-    ("QUEUE_PURGE", "inet_sock_destruct"),
+    (Some("QUEUE_PURGE"), "inet_sock_destruct"),
     // A report of who listens to a group.
-    ("NOT_SPECIFIED", "ip6_mc_input"),
+    (Some("NOT_SPECIFIED"), "ip6_mc_input"),
+    // A fragment of a packet that was put together; what becomes of the whole is told by itself.
+    (None, "skb_release_data"),
 ];
+
+impl DropReason {
+    /// Whether it is the reason of this name.
+    pub fn is(&self, name: &str) -> bool {
+        matches!(self, DropReason::Named(own) if own == name)
+    }
+}
 
 impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -199,6 +208,7 @@ mod tests {
         assert!(!dropped("NO_SOCKET", Some("ping_rcv")).is_loss());
         assert!(dropped("NO_SOCKET", Some("__udp4_lib_rcv")).is_loss());
         assert!(dropped("NO_SOCKET", None).is_loss());
+        assert!(!dropped("NOT_SPECIFIED", Some("skb_release_data")).is_loss());
         let consumed = KernelEventKind::Consumed { symbol: Some("icmp_rcv".into()) };
         assert!(!KernelEvent { kind: consumed, ..dropped("", None) }.is_loss());
     }

@@ -142,3 +142,71 @@ fn addressee(number: u8) -> Addressee {
         .copied()
         .unwrap_or(Addressee::Unknown(number))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(kind: Kind) -> Record<'static> {
+        Record {
+            time: 5,
+            buffer: 7,
+            location: 0,
+            detail: 2,
+            priority: -399,
+            netns: 1,
+            link: 0,
+            mark: 0,
+            length: 84,
+            ethertype: 0x0800,
+            kind,
+            hook: 2,
+            family: 10,
+            addressee: 3,
+            symbol: b"nft_do_chain [nf_tables]",
+            bytes: &[0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+        }
+    }
+
+    fn decoded(record: &Record<'_>) -> Vec<KernelEvent> {
+        let mut decoder = Decoder::new(vec![(2, "NETFILTER_DROP".into())], &[], true);
+        let mut events = Vec::new();
+        decoder.add(record, &mut events);
+        decoder.name_functions(&mut events);
+        events
+    }
+
+    #[test]
+    fn names_stand_in_place_of_numbers() {
+        let kinds = |record: &Record<'_>| decoded(record).into_iter().map(|event| event.kind).collect::<Vec<_>>();
+        let dropped =
+            |reason, symbol: Option<&str>| vec![KernelEventKind::Dropped { reason, symbol: symbol.map(Into::into) }];
+        let reason = DropReason::Named("NETFILTER_DROP".into());
+        assert_eq!(kinds(&record(Kind::Dropped)), dropped(reason.clone(), Some("nft_do_chain")));
+        let unknown = Record { symbol: b"0xffffffffc0001234", detail: 99, ..record(Kind::Dropped) };
+        assert_eq!(kinds(&unknown), dropped(DropReason::Number(99), None));
+        let untold = Record { symbol: b"", detail: NO_REASON, ..record(Kind::Dropped) };
+        assert_eq!(kinds(&untold), dropped(DropReason::NotTold, None));
+        let tap = KernelEventKind::Tap { hook: Hook::Forward, priority: -399, family: Family::V6 };
+        assert_eq!(kinds(&record(Kind::Tap)), [tap]);
+        let icmp = Record { detail: 0x0304, ..record(Kind::IcmpSent) };
+        assert_eq!(kinds(&icmp), [KernelEventKind::IcmpSent { icmp_type: 3, code: 4 }]);
+    }
+
+    #[test]
+    fn a_neighbour_is_no_packet() {
+        let events = decoded(&Record { detail: 0x0402, ..record(Kind::Neighbour) });
+        let address = "fe80::1".parse().unwrap();
+        assert_eq!(events[0].kind, KernelEventKind::Neighbour { address, before: 4, after: 2 });
+        assert_eq!((events[0].buffer, events[0].bytes.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_left_out() {
+        assert_eq!(decoded(&Record { hook: 5, ..record(Kind::Tap) }), []);
+        assert_eq!(decoded(&Record { family: 1, ..record(Kind::Tap) }), []);
+        assert_eq!(decoded(&Record { bytes: &[1, 2, 3], ..record(Kind::Neighbour) }), []);
+        let event = &decoded(&Record { addressee: 9, ..record(Kind::Queued) })[0];
+        assert_eq!((event.addressee, event.link, &event.netns), (Addressee::Unknown(9), None, &None));
+    }
+}

@@ -114,10 +114,10 @@ pub(super) struct Tracepoint {
     pub(super) numbers: Option<i16>,
 }
 
-/// What the running kernel lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this kernel has no {0} where it was looked for")]
-pub(super) struct Missing(pub(super) &'static str);
+/// The field that the running kernel lacks, or keeps where programs cannot reach it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Missing(String);
 
 /// The tracepoints that are of use, and what each tells.
 const TRACEPOINTS: [(&str, record::Kind); 9] = [
@@ -161,11 +161,15 @@ impl<'a> Kernel<'a> {
         Ok(Layout {
             buffer: self.buffer()?,
             device: Device {
-                index: self.place("net_device", &["ifindex"]).ok_or(Missing("net_device.ifindex"))?,
-                netns: self.place("net_device", &["nd_net", "net"]).ok_or(Missing("net_device.nd_net"))?,
+                index: self.place("net_device", &["ifindex"]).ok_or_else(|| Missing("net_device.ifindex".into()))?,
+                netns: self
+                    .place("net_device", &["nd_net", "net"])
+                    .ok_or_else(|| Missing("net_device.nd_net".into()))?,
             },
-            netns_number: self.place("net", &["ns", "inum"]).ok_or(Missing("net.ns.inum"))?,
-            socket_netns: self.place("sock", &["__sk_common", "skc_net", "net"]).ok_or(Missing("sock.skc_net"))?,
+            netns_number: self.place("net", &["ns", "inum"]).ok_or_else(|| Missing("net.ns.inum".into()))?,
+            socket_netns: self
+                .place("sock", &["__sk_common", "skc_net", "net"])
+                .ok_or_else(|| Missing("sock.skc_net".into()))?,
             hook: self.hook(),
             neighbour: self.neighbour(),
             cast: self.cast(),
@@ -193,7 +197,7 @@ impl<'a> Kernel<'a> {
     }
 
     fn buffer(&self) -> Result<Buffer, Missing> {
-        let place = |field: &'static str| self.place("sk_buff", &[field]).ok_or(Missing(field));
+        let place = |field| self.place("sk_buff", &[field]).ok_or_else(|| Missing(format!("sk_buff.{field}")));
         Ok(Buffer {
             protocol: place("protocol")?,
             head: place("head")?,
@@ -206,7 +210,7 @@ impl<'a> Kernel<'a> {
             length: place("len")?,
             route: place("_skb_refdst")?,
             socket: place("sk")?,
-            packet_type: self.packet_type().ok_or(Missing("pkt_type"))?,
+            packet_type: self.packet_type().ok_or_else(|| Missing("sk_buff.pkt_type".into()))?,
         })
     }
 
@@ -316,4 +320,80 @@ impl<'a> Kernel<'a> {
 /// A place in bytes that an instruction can reach.
 fn whole(bit: u32) -> Option<i16> {
     bit.is_multiple_of(8).then(|| i16::try_from(bit / 8).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::btf::fixture::Builder;
+    use super::*;
+
+    /// What the tracepoint of this name is found to be, if programs get these arguments.
+    fn found(name: &str, arguments: impl FnOnce(&mut Builder) -> Vec<TypeId>) -> Option<Tracepoint> {
+        let mut b = Builder::default();
+        let own = b.pointer(TypeId(0));
+        let mut all = vec![own];
+        all.extend(arguments(&mut b));
+        let prototype = b.prototype(&all);
+        let function = b.pointer(prototype);
+        b.modified(Kind::Typedef, name, function);
+        let btf = Btf::parse(b.build()).unwrap();
+        Kernel::of(&btf).tracepoints().into_iter().find_map(Result::ok)
+    }
+
+    /// A pointer to a structure of this name that the tracepoint does not change.
+    fn pointer(b: &mut Builder, name: &str) -> TypeId {
+        let structure = b.structure(Kind::Struct, name, &[]);
+        let constant = b.modified(Kind::Const, "", structure);
+        b.pointer(constant)
+    }
+
+    #[test]
+    fn a_drop_is_read_as_each_kernel_tells_it() {
+        let first = |b: &mut Builder| vec![pointer(b, "sk_buff"), b.pointer(TypeId(0))];
+        let with_reason = |b: &mut Builder| {
+            let reason = b.enumeration("skb_drop_reason", &[(2, "SKB_DROP_REASON_NOT_SPECIFIED")]);
+            [first(b), vec![reason]].concat()
+        };
+        let with_socket = |b: &mut Builder| [with_reason(b), vec![pointer(b, "sock")]].concat();
+        let drop = |found: Option<Tracepoint>| {
+            let found = found.unwrap();
+            assert_eq!((found.name, found.kind, found.numbers), ("kfree_skb", record::Kind::Dropped, None));
+            (found.subject, found.location, found.reason, found.socket)
+        };
+        assert_eq!(drop(found("btf_trace_kfree_skb", first)), (0, Some(1), None, None));
+        assert_eq!(drop(found("btf_trace_kfree_skb", with_reason)), (0, Some(1), Some(2), None));
+        assert_eq!(drop(found("btf_trace_kfree_skb", with_socket)), (0, Some(1), Some(2), Some(3)));
+        assert_eq!(found("btf_trace_kfree_skb", |b| vec![pointer(b, "sock")]), None);
+    }
+
+    #[test]
+    fn arguments_are_found_by_what_they_are() {
+        let reset = found("btf_trace_tcp_send_reset", |b| vec![pointer(b, "sock"), pointer(b, "sk_buff")]).unwrap();
+        assert_eq!((reset.subject, reset.socket), (1, None));
+        let numbers = |b: &mut Builder| {
+            let int = b.int("int", 4);
+            vec![pointer(b, "sk_buff"), int, int]
+        };
+        assert_eq!(found("btf_trace_icmp_send", numbers).unwrap().numbers, Some(1));
+        assert_eq!(found("btf_trace_icmp_send", |b| vec![pointer(b, "sk_buff")]), None);
+        let neighbour = |b: &mut Builder| {
+            let byte = b.int("u8", 1);
+            vec![pointer(b, "neighbour"), b.pointer(byte), byte, byte]
+        };
+        let neighbour = found("btf_trace_neigh_update", neighbour).unwrap();
+        assert_eq!((neighbour.subject, neighbour.numbers), (0, Some(2)));
+    }
+
+    #[test]
+    fn what_a_kernel_lacks_is_named() {
+        let mut b = Builder::default();
+        b.enumeration("skb_drop_reason", &[(1, "SKB_CONSUMED"), (9, "SKB_DROP_REASON_IP_CSUM"), (10, "OTHER")]);
+        let btf = Btf::parse(b.build()).unwrap();
+        let kernel = Kernel::of(&btf);
+        let missing = kernel.layout().unwrap_err();
+        assert_eq!(missing.to_string(), "sk_buff.protocol");
+        assert!(kernel.tracepoints().contains(&Err((record::Kind::Dropped, "kfree_skb"))));
+        let reasons = [(1, "CONSUMED"), (9, "IP_CSUM"), (10, "OTHER")].map(|(number, name)| (number, name.to_owned()));
+        assert_eq!(kernel.drop_reasons(), reasons);
+    }
 }

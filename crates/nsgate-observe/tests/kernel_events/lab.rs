@@ -92,13 +92,13 @@ impl Watched {
         Self::sized(destination, kind, 56)
     }
 
-    /// A probe that carries so many bytes, and must not be cut where it is more than an Ethernet frame can hold.
+    /// A probe that carries so many bytes. It must not be cut, unless it is longer than an Ethernet frame.
     pub(crate) fn sized(destination: &str, kind: ProbeKind, size: u32) -> Self {
         let namespaces = namespaces();
         let namespaces: Vec<&Netns> = namespaces.iter().collect();
         let from: NetnsName = "ns_1".parse().unwrap();
         let destination = destination.parse().unwrap();
-        let probe = Probe { from, destination, kind, size, source: None, dont_fragment: size > 56 };
+        let probe = Probe { from, destination, kind, size, source: None, dont_fragment: (57..1500).contains(&size) };
         let sender = namespaces[0].run(|| Sender::open(&probe, *b"nsgate-1", 77)).unwrap().unwrap();
         let events = KernelEvents::attach(&interest(kind, *sender.identity()), &namespaces).unwrap();
         assert_eq!(events.limits(), []);
@@ -138,7 +138,8 @@ impl Watched {
     }
 }
 
-fn in_words(event: &KernelEvent) -> String {
+/// An event in short.
+pub(crate) fn in_words(event: &KernelEvent) -> String {
     let netns = event.netns.as_ref().map_or("nowhere", |netns| netns.as_str());
     match &event.kind {
         KernelEventKind::Dropped { reason, symbol } => {

@@ -6,11 +6,11 @@ mod lab;
 
 use std::collections::BTreeSet;
 
-use nsgate_core::trace::{KernelEventKind, ProbeKind};
+use nsgate_core::trace::{KernelEvent, KernelEventKind, ProbeKind};
 use nsgate_kernel::netns::Netns;
 use nsgate_observe::FIRST_TAPS;
 
-use self::lab::{BEYOND, FORWARDING, Watched, build, perform, test};
+use self::lab::{BEYOND, FORWARDING, Watched, build, in_words, perform, test};
 
 #[test]
 fn a_packet_is_followed_through_every_hook_to_its_end() {
@@ -149,5 +149,23 @@ fn what_is_not_the_probes_is_not_told() {
         let protocols: BTreeSet<u8> =
             told.told.iter().filter_map(|e| e.packet().as_ip().map(|ip| ip.protocol)).collect();
         assert_eq!(protocols.into_iter().collect::<Vec<_>>(), [1]);
+    });
+}
+
+#[test]
+fn every_fragment_is_told_of_and_none_is_lost() {
+    test(|| {
+        build();
+        perform(&FORWARDING);
+        for (destination, end) in BEYOND.into_iter().zip(["icmp_rcv", "icmpv6_rcv"]) {
+            let end = format!("world: consumed in {end}");
+            let told = Watched::sized(destination, ProbeKind::Icmp, 3000).send_until(&end).told;
+            let arrives = |event: &&KernelEvent| {
+                in_words(event) == "world: Prerouting first"
+                    && event.packet().as_ip().is_some_and(|ip| ip.fragment.is_some())
+            };
+            assert_eq!(told.iter().filter(arrives).count(), 3, "{destination}");
+            assert_eq!(told.iter().find(|event| event.is_loss()), None);
+        }
     });
 }
