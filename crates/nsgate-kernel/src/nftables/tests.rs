@@ -2,6 +2,7 @@
 
 use nsgate_core::model::ruleset::{Ruleset, Table, TableFamily, parse};
 
+use super::read::hostile::{self, Asked};
 use super::*;
 use crate::error::Kind;
 use crate::netlink::{Protocol, Socket};
@@ -216,4 +217,92 @@ fn nft(text: &str) {
     nft.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = nft.wait_with_output().unwrap();
     assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_hostile_kernel_does_no_harm() {
+    test(|| {
+        let mut socket = open();
+        for (_, text) in RULESETS {
+            run(&mut socket, text).unwrap();
+        }
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = move |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below.max(1) as u64) as usize
+        };
+        for kind in [Asked::Tables, Asked::Chains, Asked::Sets, Asked::Rules, Asked::Elements] {
+            for payload in hostile::payloads(&mut socket, kind) {
+                for _ in 0..200 {
+                    let mut bytes = payload.clone();
+                    for _ in 0..1 + random(3) {
+                        let place = random(bytes.len());
+                        bytes[place] = [0, 1, 0x7f, 0xff, random(256) as u8][random(5)];
+                    }
+                    bytes.truncate(payload.len() - if random(4) == 0 { random(payload.len()) } else { 0 });
+                    let text = hostile::shown(kind, &bytes);
+                    assert!(!text.chars().any(|c| c.is_control() && c != '\n' && c != '\t'), "{text:?}");
+                }
+            }
+        }
+    });
+}
+
+/// Rules of iptables whose meaning nft's language has words for.
+const IPTABLES: [&str; 34] = [
+    "-t nat -A POSTROUTING -s 1.1.1.0/24 ! -o br0 -j MASQUERADE",
+    "-t nat -A POSTROUTING -p tcp -o eth2 -j MASQUERADE --to-ports 1024-2048 --random",
+    "-t nat -A POSTROUTING -s 1.1.1.2 -j SNAT --to-source 10.20.30.182",
+    "-t nat -A POSTROUTING -p udp -j SNAT --to-source 10.20.30.182-10.20.30.190:1000-2000 --persistent",
+    "-t nat -A PREROUTING -p tcp --dport 8080 -j DNAT --to-destination 1.1.1.2:80",
+    "-t nat -A PREROUTING -m addrtype --dst-type LOCAL -j ACCEPT",
+    "-t nat -A PREROUTING -p tcp --dport 53 -j REDIRECT --to-ports 5353",
+    "-N DOCKER",
+    "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    "-A FORWARD -m conntrack ! --ctstate NEW,INVALID -j DROP",
+    "-A FORWARD -m state --state NEW -j ACCEPT",
+    "-A FORWARD -i veth+ -j DOCKER",
+    "-A FORWARD -p tcp -m multiport --dports 80,443,1000:2000 -j ACCEPT",
+    "-A FORWARD -p tcp -m tcp --tcp-flags SYN,ACK SYN -j ACCEPT",
+    "-A FORWARD -p tcp --sport 1:100 --dport 22 -j ACCEPT",
+    "-A FORWARD -p icmp --icmp-type 3/4 -j ACCEPT",
+    "-A FORWARD -m mark --mark 0x10/0xff -j ACCEPT",
+    "-A FORWARD -m connmark --mark 0x10/0xff -j ACCEPT",
+    "-A FORWARD -m limit --limit 5/min --limit-burst 3 -j LOG --log-prefix abc --log-level debug",
+    "-A FORWARD -j REJECT --reject-with icmp-host-prohibited",
+    "-A FORWARD -p tcp -j REJECT --reject-with tcp-reset",
+    "-A OUTPUT -m owner --uid-owner 1000-2000 ! --gid-owner 5 -j ACCEPT",
+    "-A FORWARD -m length --length 100:200 -j ACCEPT",
+    "-A FORWARD -m ttl --ttl-lt 5 -j DROP",
+    "-A FORWARD -m iprange --src-range 1.1.1.1-1.1.1.9 -j DROP",
+    "-A FORWARD -m pkttype --pkt-type broadcast -j DROP",
+    "-A FORWARD -m helper --helper ftp -j DROP",
+    "-t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
+    "-t mangle -A PREROUTING -j MARK --set-xmark 0x10/0xff",
+    "-t mangle -A PREROUTING -j CONNMARK --restore-mark",
+    "-t mangle -A PREROUTING -j TTL --ttl-set 5",
+    "-t raw -A PREROUTING -m rpfilter --invert -j DROP",
+    "-t raw -A PREROUTING -p udp -j NOTRACK",
+    "-t raw -A PREROUTING -j CT --zone 5",
+];
+
+#[test]
+#[ignore = "needs Debian's nft and iptables; run by cargo xtask interop"]
+fn rules_of_iptables_are_understood() {
+    test(|| {
+        for rule in IPTABLES {
+            let status = std::process::Command::new("iptables-nft").args(rule.split(' ')).status().unwrap();
+            assert!(status.success(), "{rule}");
+        }
+        let mut socket = open();
+        let read = ruleset(&mut socket).unwrap().ruleset;
+        let text = read.to_string();
+        assert!(!text.contains("xt "), "not understood:\n{text}");
+        let gone: Vec<_> = read.tables.iter().map(|t| format!("delete table {} {}", t.family, t.name)).collect();
+        run(&mut socket, &gone.join("\n")).unwrap();
+        nft(&text);
+        same(&ruleset(&mut socket).unwrap().ruleset.to_string(), &text, "nft read nsgate's text differently");
+    });
 }

@@ -396,3 +396,110 @@ proptest! {
         }
     }
 }
+
+/// Numbers as they may come from a kernel that is not one.
+fn number() -> impl Strategy<Value = u32> {
+    prop_oneof![0..40u32, any::<u32>()]
+}
+
+/// Registers that are often the same.
+fn register() -> impl Strategy<Value = Register> {
+    prop_oneof![Just(Register(0)), (0..16u8).prop_map(Register)]
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![proptest::collection::vec(any::<u8>(), 0..20), (0..20usize).prop_map(|n| vec![0; n])]
+}
+
+/// Instructions that nobody would write.
+fn wild_expression() -> impl Strategy<Value = Expression> {
+    let base = prop_oneof![Just(Base::Link), Just(Base::Network), Just(Base::Transport), Just(Base::Inner)];
+    let place = || (register(), base.clone(), number(), number());
+    let op = proptest::sample::select(vec![CmpOp::Eq, CmpOp::Neq, CmpOp::Lt, CmpOp::Lte, CmpOp::Gt, CmpOp::Gte]);
+    let set = || proptest::sample::select(vec!["allowed", "blocked", "addresses", "moved", "nowhere"]);
+    let ends = || proptest::option::of((register(), register()));
+    prop_oneof![
+        place().prop_map(|(to, base, offset, length)| Expression::Payload { to, base, offset, length }),
+        place().prop_map(|(from, base, offset, length)| Expression::PayloadSet {
+            from,
+            base,
+            offset,
+            length,
+            checksum: (1, 10, 1)
+        }),
+        (register(), number()).prop_map(|(to, key)| Expression::Meta { to, key: MetaKey(key) }),
+        (register(), number()).prop_map(|(from, key)| Expression::MetaSet { from, key: MetaKey(key) }),
+        (register(), number(), any::<Option<u8>>()).prop_map(|(to, key, direction)| Expression::Ct {
+            to,
+            key: CtKey(key),
+            direction
+        }),
+        (register(), op, bytes()).prop_map(|(from, op, value)| Expression::Cmp { from, op, value }),
+        (register(), any::<bool>(), bytes(), bytes()).prop_map(|(from, inverted, low, high)| Expression::Range {
+            from,
+            inverted,
+            low,
+            high
+        }),
+        (register(), register(), bytes(), bytes()).prop_map(|(from, to, mask, xor)| Expression::Bitwise {
+            from,
+            to,
+            length: mask.len() as u32,
+            operation: Bitwise::Bool { mask, xor }
+        }),
+        (register(), register(), number(), number()).prop_map(|(from, to, length, size)| Expression::Byteorder {
+            from,
+            to,
+            to_host: false,
+            length,
+            size
+        }),
+        (set(), register(), proptest::option::of(register()), any::<bool>()).prop_map(|(set, from, to, verdict)| {
+            Expression::Lookup { set: set.into(), from, to, verdict, inverted: false }
+        }),
+        (register(), bytes()).prop_map(|(to, b)| Expression::Immediate { to: Some(to), data: Data::Value(b) }),
+        (any::<bool>(), any::<u8>(), ends(), ends(), number()).prop_map(|(source, family, address, port, flags)| {
+            Expression::Nat(Nat { source, family, address, port, flags: NatFlags(flags) })
+        }),
+        (register(), proptest::option::of((register(), number())), number())
+            .prop_map(|(to, from, offset)| { Expression::Hash { to, from, modulus: 2, seed: None, offset } }),
+        (set(), register(), proptest::option::of(register())).prop_map(|(set, key, data)| Expression::Update {
+            set: set.into(),
+            operation: 1,
+            key,
+            data,
+            timeout: None,
+            each: vec![],
+            inverted: false
+        }),
+        (register(), number(), number(), number()).prop_map(|(to, kind, offset, length)| Expression::HeaderOption {
+            to,
+            kind,
+            number: 2,
+            offset,
+            length,
+            present: false
+        }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_kernel_says_can_be_shown(
+        expressions in proptest::collection::vec(wild_expression(), 0..12),
+        elements in proptest::collection::vec((bytes(), proptest::option::of(bytes()), any::<bool>(), bytes()), 0..6),
+        key_type in number(), key_length in number(), data_type in number(), interval in any::<bool>(),
+    ) {
+        for family in TableFamily::ALL {
+            let rule = Rule { handle: 0, expressions: expressions.clone(), comment: None };
+            let _ = text::rule(family, &named(family), &rule);
+        }
+        let elements = elements.into_iter().map(|(key, key_end, interval_end, data)| {
+            Element { key, key_end, interval_end, data: Some(Data::Value(data)), ..Element::default() }
+        });
+        let data = Some(SetData::Value { data_type, length: key_length });
+        let set = Set { key_type, key_length, data, interval, elements: elements.collect(), ..Set::default() };
+        let id = TableId::new(TableFamily::Ip, "t");
+        let _ = Command::AddSet { table: id, set }.to_string();
+    }
+}

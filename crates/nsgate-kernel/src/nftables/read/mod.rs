@@ -1,6 +1,8 @@
 //! The whole ruleset of a namespace.
 
 mod expression;
+#[cfg(test)]
+pub(super) mod hostile;
 mod set;
 
 use std::collections::HashMap;

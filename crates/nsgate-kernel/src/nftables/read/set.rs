@@ -13,10 +13,7 @@ use crate::netlink::{Attributes, Batch, Listing, Message, Socket};
 pub(super) fn all(socket: &mut Socket) -> Result<Listing<(Owner, Set)>, Error> {
     let mut sets = socket.list(&mut request(message::GET_SET), "nftables sets", read)?;
     for (owner, set) in &mut sets.items {
-        let mut batch = Batch::new();
-        batch.begin(message::GET_ELEMENTS, 0, &header(owner.0.number(), 0));
-        batch.text(element::TABLE, &owner.1);
-        batch.text(element::SET, &set.name);
+        let mut batch = request_elements(owner, &set.name);
         let parts = socket.list(&mut batch, "the elements of nftables sets", elements)?;
         set.elements = parts.items.into_iter().flatten().collect();
         sets.unread += parts.unread;
@@ -28,6 +25,15 @@ pub(super) fn all(socket: &mut Socket) -> Result<Listing<(Owner, Set)>, Error> {
     Ok(sets)
 }
 
+/// A request for the elements of a set.
+pub(super) fn request_elements(owner: &Owner, set: &str) -> Batch {
+    let mut batch = Batch::new();
+    batch.begin(message::GET_ELEMENTS, 0, &header(owner.0.number(), 0));
+    batch.text(element::TABLE, &owner.1);
+    batch.text(element::SET, set);
+    batch
+}
+
 /// Ranges in ascending order, without the mark that some programs leave to say that keys from zero on are outside.
 fn in_order(set: &mut Set) {
     set.elements.sort_by(|a, b| (a.catch_all, &a.key, !a.interval_end).cmp(&(b.catch_all, &b.key, !b.interval_end)));
@@ -36,7 +42,7 @@ fn in_order(set: &mut Set) {
     }
 }
 
-fn read(message: &Message<'_>) -> Option<(Owner, Set)> {
+pub(super) fn read(message: &Message<'_>) -> Option<(Owner, Set)> {
     let (header, attributes) = message.split::<4>()?;
     let small = |kind| attributes.find(kind).and_then(|a| a.be32());
     let flags = small(set::FLAGS).unwrap_or(0);
@@ -83,7 +89,7 @@ fn parts(description: &Attributes<'_>) -> Vec<u32> {
     if lengths.len() > 1 { lengths } else { Vec::new() }
 }
 
-fn elements(message: &Message<'_>) -> Option<Vec<Element>> {
+pub(super) fn elements(message: &Message<'_>) -> Option<Vec<Element>> {
     let (_, attributes) = message.split::<4>()?;
     let list = attributes.find(element::ELEMENTS).map(|a| a.nested()).unwrap_or_default();
     list.filter(|e| e.kind == LIST_ELEMENT).map(|e| read_element(&e.nested())).collect()

@@ -12,9 +12,8 @@ use super::registers::{Loaded, Slot, Source};
 /// The questions behind a comparison: several where one instruction compares fields that stand side by side.
 pub(super) fn compare(context: &Context, loaded: &Loaded, op: CmpOp, bytes: &[u8]) -> Option<Vec<Statement>> {
     if let (Source::Payload { base, offset, length }, None) = (&loaded.source, &loaded.bits) {
-        let bits = length * 8;
         (bytes.len() == *length as usize).then_some(())?;
-        if context.field_at(*base, offset * 8, bits).is_none() {
+        if context.field_at(*base, offset.checked_mul(8)?, length.checked_mul(8)?).is_none() {
             return side_by_side(context, (*base, *offset), op, bytes)
                 .or_else(|| beginning(context, (*base, *offset), op, bytes))
                 .or_else(|| Some(vec![plain(part(context, loaded)?, op, Right::Value(bytes.to_vec()))]));
@@ -68,9 +67,9 @@ pub(super) fn written(
     let skip = u32::try_from(first).ok()? * 8 + changed[first].leading_zeros();
     let last = changed.iter().rposition(|b| *b != 0)?;
     let end = u32::try_from(last).ok()? * 8 + 8 - changed[last].trailing_zeros();
-    let field = context.field_at(base, offset * 8 + skip, end - skip)?;
+    let field = context.field_at(base, offset.checked_mul(8)?.checked_add(skip)?, end - skip)?;
     (checksum(field) == sum).then_some(())?;
-    let number = value::number(new)? >> (length * 8 - end);
+    let number = value::number(new)?.checked_shr(length.checked_mul(8)?.checked_sub(end)?)?;
     let bytes = value::fitting(field.kind(), number)?;
     Some(Statement::Set { target: Selector::Header(field), value: Value::Constant(bytes) })
 }

@@ -267,7 +267,7 @@ impl Lift<'_> {
         checksum: (u32, u32, u32),
     ) -> Option<Statement> {
         let (base, offset, length) = place;
-        let field = self.context.field_at(base, offset * 8, length * 8)?;
+        let field = self.context.field_at(base, offset.checked_mul(8)?, length.checked_mul(8)?)?;
         (super::lower::checksum(field) == checksum).then_some(())?;
         self.assignment(Selector::Header(field), from)
     }
@@ -294,6 +294,8 @@ impl Lift<'_> {
         let mut left = length.unwrap_or(1);
         while left > 0 {
             let (part, kind) = self.part_and_kind(register)?;
+            // A value of no length would never come to an end.
+            (kind.length > 0).then_some(())?;
             parts.push(part);
             left = left.saturating_sub(kind.padded());
             register = Register(register.0.checked_add((kind.padded() / 4) as u8)?);

@@ -3,7 +3,7 @@
 use super::super::expression::{Expression, RejectKind, Verdict};
 use super::super::value_type::ValueType;
 use super::super::{TableFamily, value, xt};
-use super::quoted;
+use super::{plain, quoted};
 
 /// The levels of the log, by syslog's numbers.
 pub(crate) const LOG_LEVELS: [&str; 9] = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug", "audit"];
@@ -48,8 +48,8 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
         Verdict::Drop => "drop".into(),
         Verdict::Continue => "continue".into(),
         Verdict::Return => "return".into(),
-        Verdict::Jump(chain) => format!("jump {chain}"),
-        Verdict::Goto(chain) => format!("goto {chain}"),
+        Verdict::Jump(chain) => format!("jump {}", plain(chain)),
+        Verdict::Goto(chain) => format!("goto {}", plain(chain)),
         Verdict::Queue => "queue".into(),
     }
 }
@@ -84,7 +84,7 @@ pub(super) fn nat_flags(flags: u32) -> String {
 }
 
 /// An instruction that is a statement by itself.
-pub(super) fn plain(expression: &Expression) -> String {
+pub(super) fn by_itself(expression: &Expression) -> String {
     match expression {
         Expression::Counter { packets: 0, bytes: 0 } => "counter".into(),
         Expression::Counter { packets, bytes } => format!("counter packets {packets} bytes {bytes}"),
@@ -133,7 +133,7 @@ pub(super) fn opaque(expression: &Expression) -> String {
     match expression {
         Expression::XtMatch { name, .. } => format!("xt match {}{}", quoted(name), options(expression)),
         Expression::XtTarget { name, .. } => format!("xt target {}{}", quoted(name), options(expression)),
-        other => format!("[ {} ]", other.name()),
+        other => format!("[ {} ]", plain(other.name())),
     }
 }
 

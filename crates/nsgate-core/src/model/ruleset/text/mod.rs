@@ -27,7 +27,7 @@ impl fmt::Display for Ruleset {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "table {} {} {{", self.family, self.name)?;
+        writeln!(f, "table {} {} {{", self.family, plain(&self.name))?;
         let mut first = true;
         let parts = table_parts(self.dormant, self.owner.is_some(), self.comment.as_deref());
         for part in &parts {
@@ -35,7 +35,7 @@ impl fmt::Display for Table {
             first = false;
         }
         for set in self.sets.iter().filter(|s| !s.anonymous) {
-            writeln!(f, "{}\t{} {} {{", blank(&mut first), set_word(set.data.is_some()), set.name)?;
+            writeln!(f, "{}\t{} {} {{", blank(&mut first), set_word(set.data.is_some()), plain(&set.name))?;
             for part in set::set_parts(set, true) {
                 writeln!(f, "\t\t{part}")?;
             }
@@ -57,7 +57,7 @@ struct ChainText<'a> {
 impl fmt::Display for ChainText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { table, chain } = self;
-        writeln!(f, "\tchain {} {{", chain.name)?;
+        writeln!(f, "\tchain {} {{", plain(&chain.name))?;
         if let Some(comment) = &chain.comment {
             writeln!(f, "\t\tcomment {}", quoted(comment))?;
         }
@@ -86,6 +86,11 @@ pub(super) fn chain_block(family: TableFamily, base: Option<&BaseChain>, comment
 /// `set` or `map`.
 pub(super) fn set_word(map: bool) -> &'static str {
     if map { "map" } else { "set" }
+}
+
+/// A name as it stands, but for what could disturb a terminal.
+pub(super) fn plain(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// A string in quotes. nft knows no escapes, so what cannot stand in its strings is shown as `_`.

@@ -7,7 +7,7 @@ use super::super::statement::{Part, Relation, Right, Statement, Value};
 use super::super::value_type::{Kind, ValueType};
 use super::super::{Rule, Set, TableFamily, lift, value, xt};
 use super::set::elements_as;
-use super::{action, quoted};
+use super::{action, plain, quoted};
 
 /// A rule; its anonymous sets are looked for among `sets`.
 pub fn rule(family: TableFamily, sets: &[Set], rule: &Rule) -> String {
@@ -77,7 +77,7 @@ impl Writer<'_> {
             }
             Statement::Reject(kind) => action::reject(self.family, self.in_ipv6, *kind),
             Statement::Verdict(verdict) => action::verdict(verdict),
-            Statement::Plain(expression) => action::plain(expression),
+            Statement::Plain(expression) => action::by_itself(expression),
             Statement::Opaque(expression) => action::opaque(expression),
         }
     }
@@ -128,7 +128,7 @@ impl Writer<'_> {
                 let kinds: Option<Vec<Kind>> = key.iter().map(Part::kind).collect();
                 elements_as(set, &kinds.unwrap_or_else(|| set.key_kinds()), data)
             }
-            _ => format!("@{name}"),
+            _ => format!("@{}", plain(name)),
         }
     }
 
@@ -183,7 +183,7 @@ impl Writer<'_> {
             let kind = self.sets.iter().find(|s| s.name == set).and_then(Set::data_kind);
             inner = format!("{inner} : {}", self.value(data, kind));
         }
-        format!("{word} @{set} {{ {inner} }}")
+        format!("{word} @{} {{ {inner} }}", plain(set))
     }
 }
 
