@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use nsgate_core::model::{Limit, World};
+use nsgate_core::model::{Limit, NetnsName, World};
 use nsgate_core::plan::{self, State, Step};
 use nsgate_core::spec::{self, Diagnostic, LARGEST, Severity, Spec, Wanted};
 use nsgate_kernel::apply::Records;
@@ -71,6 +71,22 @@ impl Specification {
         let mut steps = compiled.plan.steps;
         steps.extend(back);
         Ok(Draft { instance: wanted.instance.clone(), wanted, steps, state })
+    }
+
+    /// The same for those who only look: what could not be seen, and what is half done, is said.
+    pub(crate) fn outlook(&self, world: &World, output: &mut Output) -> Result<Draft, Failure> {
+        let records = Records::look()?;
+        let draft = self.draft(world, &records, output)?;
+        for limit in world.limits.iter().filter(|limit| limit.netns.as_ref().is_some_and(NetnsName::is_host)) {
+            output.note(&format!("nsgate: not seen: {}: {}", limit.what, limit.why));
+        }
+        if records.under_way(&draft.instance) {
+            let instance = &draft.instance;
+            output.note(&format!(
+                "nsgate: a change of {instance} is under way or was cut short; `up` and `down` finish it"
+            ));
+        }
+        Ok(draft)
     }
 
     /// What the whole is called.

@@ -162,7 +162,7 @@ fn up_then_down_leaves_everything_as_it_was() {
         reaches("p2", "fd00:7::11");
         assert!(!Path::new("/run/nsgate/three/journal").exists());
         let (words, _) = ends(0, &["down"]);
-        assert_eq!(words, "three is gone (14 steps).\n");
+        assert_eq!(words, "three is gone (9 steps).\n");
         as_before(&before);
         assert_eq!(ends(0, &["down"]).0, "Nothing stands.\n");
     });

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::mark;
 use super::step::{Action, Step};
 use crate::model::ruleset::Command;
-use crate::model::{LinkIndex, LinkKind, NetnsName, World};
+use crate::model::{Link, LinkIndex, LinkKind, Namespace, NetnsName, World};
 
 /// The instances whose marks are in a World.
 pub fn instances(world: &World) -> BTreeSet<String> {
@@ -23,7 +23,7 @@ pub fn remove(instance: &str, world: &World, restore: &[Step]) -> Vec<Step> {
     let mut steps: Vec<Step> = restore.iter().rev().filter(|step| differs(world, step)).cloned().collect();
     steps.extend(tables(instance, world));
     steps.extend(links(instance, world));
-    let made = |netns: &&crate::model::Namespace| {
+    let made = |netns: &&Namespace| {
         netns.name.is_plain() && mark::of_namespace(netns).is_some_and(|mark| mark.instance() == instance)
     };
     let spaces = world.namespaces.iter().filter(made);
@@ -45,6 +45,13 @@ fn tables(instance: &str, world: &World) -> Vec<Step> {
     having.map(|netns| Step::new(&netns.name, delete())).collect()
 }
 
+/// Whether several links are in our group, and all of them are this instance's.
+fn is_whole_group(instance: &str, netns: &Namespace) -> bool {
+    let ours = |link: &Link| mark::of_link(link).is_some_and(|mark| mark.instance() == instance);
+    let group: Vec<&Link> = netns.links.iter().filter(|link| link.group == mark::GROUP).collect();
+    group.len() > 1 && group.into_iter().all(ours)
+}
+
 /// Every link that bears the mark; of a wire one end, the host's if it is there.
 fn links(instance: &str, world: &World) -> Vec<Step> {
     let mut steps = Vec::new();
@@ -52,6 +59,14 @@ fn links(instance: &str, world: &World) -> Vec<Step> {
     let mut spaces: Vec<_> = world.namespaces.iter().collect();
     spaces.sort_by_key(|netns| !netns.name.is_host());
     for netns in spaces {
+        if is_whole_group(instance, netns) {
+            // One by one, each would wait for the kernel to forget the one before.
+            steps.push(Step::new(&netns.name, Action::DeleteGroup(mark::GROUP)));
+            let ours = netns.links.iter().filter(|link| link.group == mark::GROUP);
+            let ends = ours.clone().filter_map(|link| world.peer(netns, link));
+            gone.extend(ends.map(|(there, end)| (&there.name, end.index)));
+            gone.extend(ours.map(|link| (&netns.name, link.index)));
+        }
         for link in &netns.links {
             let ours = mark::of_link(link).is_some_and(|mark| mark.instance() == instance);
             if !ours || !gone.insert((&netns.name, link.index)) {

@@ -272,6 +272,7 @@ fn action() -> BoxedStrategy<Action> {
         plain_netns().prop_map(Action::DeleteNetns),
         new_link().prop_map(Action::AddLink),
         link_name().prop_map(|name| Action::DeleteLink { name, was: None }),
+        any::<u32>().prop_map(Action::DeleteGroup),
         (link_name(), setting()).prop_map(|(name, setting)| Action::SetLink { name, setting, before: None }),
         (change(), new_address()).prop_map(|(change, address)| Action::Address(change, address)),
         (change(), new_route()).prop_map(|(change, route)| Action::Route(change, route)),

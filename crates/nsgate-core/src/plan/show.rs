@@ -68,6 +68,7 @@ impl Display for Step {
             Action::DeleteLink { name, .. } => {
                 write!(f, "{} link del {}", Tool("ip", netns), Positional(name, "dev"))
             }
+            Action::DeleteGroup(group) => write!(f, "{} link del group {group}", Tool("ip", netns)),
             Action::SetLink { name, setting, .. } => show_setting(f, netns, name, setting),
             Action::Address(change, address) => write!(f, "{} addr {change} {address}", Tool("ip", netns)),
             Action::Route(change, route) => {

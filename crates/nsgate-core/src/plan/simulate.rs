@@ -38,6 +38,7 @@ pub fn apply(world: &mut World, step: &Step) -> Result<(), Refusal> {
         Action::DeleteNetns(name) => delete_netns(world, name),
         Action::AddLink(new) => link::add(world, netns, new),
         Action::DeleteLink { name, .. } => link::delete(world, netns, name),
+        Action::DeleteGroup(group) => link::delete_group(world, netns, *group),
         Action::SetLink { name, setting, .. } => link::set(world, netns, name, setting),
         Action::Address(change, address) => route::address(namespace(world, netns)?, *change, address),
         Action::Route(change, new) => route::route(namespace(world, netns)?, *change, new),

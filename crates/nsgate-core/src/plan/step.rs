@@ -44,6 +44,8 @@ pub enum Action {
         /// What it was, if that is known: without it there is no way back.
         was: Option<Box<NewLink>>,
     },
+    /// Removes all interfaces of a group at once; there is no way back.
+    DeleteGroup(u32),
     /// Changes an interface.
     SetLink {
         /// The interface.
@@ -189,6 +191,7 @@ impl Step {
             Action::DeleteNetns(name) => Action::AddNetns(name.clone()),
             Action::AddLink(link) => Action::DeleteLink { name: link.name.clone(), was: Some(Box::new(link.clone())) },
             Action::DeleteLink { was, .. } => Action::AddLink(was.as_deref()?.clone()),
+            Action::DeleteGroup(_) => return None,
             Action::SetLink { name, setting, before } => {
                 let (name, setting, before) = inverse_setting(&mut netns, name, setting, before.as_ref())?;
                 Action::SetLink { name, setting, before }

@@ -20,7 +20,7 @@ use nsgate_core::plan::{State, Step};
 
 use super::records::{Records, write_all};
 use super::{Performer, take_back};
-use crate::Error;
+use crate::{Error, snapshot};
 
 /// The first line: what kind of file it is, and which form it has.
 const HEADER: &str = "nsgate 1";
@@ -70,9 +70,10 @@ impl Journal {
 }
 
 /// Finishes or takes back a change of this instance that was cut short; none if there is no such.
-pub fn recover(records: &Records, instance: &str, world: &World) -> Result<Option<Recovered>, Error> {
+pub fn recover(records: &Records, instance: &str) -> Result<Option<Recovered>, Error> {
     let Some(text) = records.journal(instance)? else { return Ok(None) };
-    let journal = read(&text, world);
+    // What takes elements out of a set has to know the set.
+    let journal = read(&text, &snapshot::take(&[])?);
     let mut recovered = Recovered::default();
     if journal.complete {
         records.keep(instance, &journal.after)?;

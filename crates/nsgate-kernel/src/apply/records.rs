@@ -110,6 +110,11 @@ impl Records {
         self.write(instance, STATE, &state.to_string())
     }
 
+    /// Whether a change of an instance is under way, or was cut short.
+    pub fn under_way(&self, instance: &str) -> bool {
+        self.journal(instance).is_ok_and(|journal| journal.is_some())
+    }
+
     pub(super) fn journal(&self, instance: &str) -> Result<Option<String>, Error> {
         self.read(instance, JOURNAL)
     }

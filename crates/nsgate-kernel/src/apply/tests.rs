@@ -154,10 +154,10 @@ fn a_change_cut_short_anywhere_is_taken_back_by_the_next_command() {
                 }
                 drop((journal, performer, records));
                 let records = Records::lock().unwrap();
-                let recovered = recover(&records, "lab", &world()).unwrap().unwrap();
+                let recovered = recover(&records, "lab").unwrap().unwrap();
                 assert_eq!(recovered.left, [], "cut after {cut}");
                 assert_eq!(world(), before, "cut after {cut}");
-                assert_eq!(recover(&records, "lab", &before).unwrap(), None);
+                assert_eq!(recover(&records, "lab").unwrap(), None);
             }
         }
     });
@@ -172,7 +172,7 @@ fn a_change_that_was_only_not_closed_is_kept() {
         journal.done().unwrap();
         journal.complete().unwrap();
         drop(journal);
-        assert!(recover(&records, "lab", &world()).unwrap().unwrap().finished);
+        assert!(recover(&records, "lab").unwrap().unwrap().finished);
         assert_eq!(records.state("lab").unwrap(), state());
         assert!(Netns::open(&"ns_1".parse().unwrap()).is_ok());
     });

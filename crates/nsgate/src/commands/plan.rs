@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use nsgate_kernel::apply::Records;
 use nsgate_kernel::snapshot;
 
 use crate::exit::{Failure, Outcome};
@@ -29,7 +28,7 @@ pub(crate) struct PlanArgs {
 pub(crate) fn run(args: &PlanArgs, output: &mut Output) -> Result<Outcome, Failure> {
     let specification = Specification::read(args.file.as_deref(), output)?;
     let world = snapshot::take(&[])?;
-    let draft = specification.draft(&world, &Records::look()?, output)?;
+    let draft = specification.outlook(&world, output)?;
     if args.json {
         output.json(&PlanJson::new(&draft.instance, &draft.steps))?;
     } else {

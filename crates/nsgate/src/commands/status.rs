@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use nsgate_core::plan;
-use nsgate_kernel::apply::Records;
 use nsgate_kernel::snapshot;
 
 use crate::exit::{Failure, Outcome};
@@ -36,7 +35,7 @@ pub(crate) fn run(args: &StatusArgs, output: &mut Output) -> Result<Outcome, Fai
     let mut found = plan::inventory(&world);
     let mut draft = None;
     if let Some(specification) = specification {
-        let wanted = specification.draft(&world, &Records::look()?, output)?;
+        let wanted = specification.outlook(&world, output)?;
         found = [(wanted.instance.clone(), found.remove(&wanted.instance).unwrap_or_default())].into();
         draft = Some(wanted);
     }

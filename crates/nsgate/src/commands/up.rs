@@ -63,7 +63,7 @@ pub(super) fn may_change_networks() -> Result<(), Failure> {
 
 /// Takes back what an earlier command, cut short, left half done.
 pub(super) fn recover(records: &Records, instance: &str, output: &mut Output) -> Result<(), Failure> {
-    let recovered = apply::recover(records, instance, &snapshot::take(&[])?)?;
+    let recovered = apply::recover(records, instance)?;
     let Some(Recovered { undone, left, .. }) = recovered else { return Ok(()) };
     if undone > 0 {
         output.note(&format!("An earlier change of {instance} was cut short; what it had done was taken back first."));

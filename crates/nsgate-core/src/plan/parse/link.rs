@@ -16,6 +16,9 @@ pub(super) fn link(words: &mut Cursor<'_>) -> Result<Action, ParseError> {
             Ok(Action::SetLink { name, setting, before: None })
         }
         "del" | "delete" | "d" => {
+            if words.eat("group") {
+                return Ok(Action::DeleteGroup(words.number("a group number")?));
+            }
             words.eat("dev");
             Ok(Action::DeleteLink { name: words.link_name()?, was: None })
         }

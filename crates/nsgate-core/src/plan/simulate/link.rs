@@ -84,6 +84,21 @@ pub(super) fn delete(world: &mut World, at: &NetnsName, name: &LinkName) -> Resu
     Ok(())
 }
 
+/// Removes all interfaces of a group; the other ends of wires that are in it too go along.
+pub(super) fn delete_group(world: &mut World, at: &NetnsName, group: u32) -> Result<(), Refusal> {
+    let next = |world: &World| {
+        let netns = world.namespace(at)?;
+        netns.links.iter().find(|link| link.group == group && link.kind != LinkKind::Loopback).map(|l| l.name.clone())
+    };
+    if next(world).is_none() {
+        return Err(Refusal::Missing(format!("an interface of group {group} in {at}")));
+    }
+    while let Some(name) = next(world) {
+        delete(world, at, &name)?;
+    }
+    Ok(())
+}
+
 /// Removes an interface with everything that hangs on it.
 fn forget(netns: &mut Namespace, number: LinkIndex) {
     let stacked: Vec<_> = netns

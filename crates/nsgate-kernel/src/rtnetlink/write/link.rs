@@ -50,6 +50,11 @@ pub(super) fn delete(batch: &mut Batch, name: &LinkName) {
     batch.text(libc::IFLA_IFNAME, name.as_str());
 }
 
+pub(super) fn delete_group(batch: &mut Batch, group: u32) {
+    batch.begin(libc::RTM_DELLINK, 0, &link_header(0, 0, 0));
+    batch.u32(libc::IFLA_GROUP, group);
+}
+
 pub(super) fn set(batch: &mut Batch, name: &LinkName, setting: &LinkSetting, names: &Names<'_>) -> Result<(), Error> {
     let of_name = |batch: &mut Batch, flags, change| {
         batch.begin(libc::RTM_NEWLINK, 0, &link_header(0, flags, change));

@@ -78,6 +78,10 @@ pub fn write(batch: &mut Batch, action: &Action, names: &Names<'_>) -> Result<()
             link::delete(batch, name);
             Ok(())
         }
+        Action::DeleteGroup(group) => {
+            link::delete_group(batch, *group);
+            Ok(())
+        }
         Action::SetLink { name, setting, .. } => link::set(batch, name, setting, names),
         Action::Address(change, address) => network::address(batch, *change, address, names),
         Action::Route(change, route) => network::route(batch, *change, route, names),
