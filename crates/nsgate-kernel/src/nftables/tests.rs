@@ -237,7 +237,7 @@ fn a_hostile_kernel_does_no_harm() {
             for payload in hostile::payloads(&mut socket, kind) {
                 for _ in 0..200 {
                     let mut bytes = payload.clone();
-                    for _ in 0..1 + random(3) {
+                    for _ in 0..=random(2) {
                         let place = random(bytes.len());
                         bytes[place] = [0, 1, 0x7f, 0xff, random(256) as u8][random(5)];
                     }

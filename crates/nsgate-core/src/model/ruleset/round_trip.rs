@@ -411,41 +411,42 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![proptest::collection::vec(any::<u8>(), 0..20), (0..20usize).prop_map(|n| vec![0; n])]
 }
 
-/// Instructions that nobody would write.
-fn wild_expression() -> impl Strategy<Value = Expression> {
-    let base = prop_oneof![Just(Base::Link), Just(Base::Network), Just(Base::Transport), Just(Base::Inner)];
-    let place = || (register(), base.clone(), number(), number());
-    let op = proptest::sample::select(vec![CmpOp::Eq, CmpOp::Neq, CmpOp::Lt, CmpOp::Lte, CmpOp::Gt, CmpOp::Gte]);
-    let set = || proptest::sample::select(vec!["allowed", "blocked", "addresses", "moved", "nowhere"]);
-    let ends = || proptest::option::of((register(), register()));
+fn base() -> impl Strategy<Value = Base> {
+    proptest::sample::select(vec![Base::Link, Base::Network, Base::Transport, Base::Inner])
+}
+
+fn set_name() -> impl Strategy<Value = String> {
+    proptest::sample::select(vec!["allowed", "blocked", "addresses", "moved", "nowhere"]).prop_map(str::to_owned)
+}
+
+fn ends() -> impl Strategy<Value = Option<(Register, Register)>> {
+    proptest::option::of((register(), register()))
+}
+
+/// Instructions that read, as nobody would write them.
+fn wild_load() -> impl Strategy<Value = Expression> {
     prop_oneof![
-        place().prop_map(|(to, base, offset, length)| Expression::Payload { to, base, offset, length }),
-        place().prop_map(|(from, base, offset, length)| Expression::PayloadSet {
-            from,
+        (register(), base(), number(), number()).prop_map(|(to, base, offset, length)| Expression::Payload {
+            to,
             base,
             offset,
-            length,
-            checksum: (1, 10, 1)
+            length
         }),
         (register(), number()).prop_map(|(to, key)| Expression::Meta { to, key: MetaKey(key) }),
-        (register(), number()).prop_map(|(from, key)| Expression::MetaSet { from, key: MetaKey(key) }),
         (register(), number(), any::<Option<u8>>()).prop_map(|(to, key, direction)| Expression::Ct {
             to,
             key: CtKey(key),
             direction
         }),
-        (register(), op, bytes()).prop_map(|(from, op, value)| Expression::Cmp { from, op, value }),
-        (register(), any::<bool>(), bytes(), bytes()).prop_map(|(from, inverted, low, high)| Expression::Range {
-            from,
-            inverted,
-            low,
-            high
+        (register(), bytes()).prop_map(|(to, b)| Expression::Immediate { to: Some(to), data: Data::Value(b) }),
+        (register(), proptest::option::of((register(), number())), number())
+            .prop_map(|(to, from, offset)| Expression::Hash { to, from, modulus: 2, seed: None, offset }),
+        (register(), number(), number(), number()).prop_map(|(to, kind, offset, length)| {
+            Expression::HeaderOption { to, kind, number: 2, offset, length, present: false }
         }),
-        (register(), register(), bytes(), bytes()).prop_map(|(from, to, mask, xor)| Expression::Bitwise {
-            from,
-            to,
-            length: mask.len() as u32,
-            operation: Bitwise::Bool { mask, xor }
+        (register(), register(), bytes(), bytes()).prop_map(|(from, to, mask, xor)| {
+            let length = mask.len() as u32;
+            Expression::Bitwise { from, to, length, operation: Bitwise::Bool { mask, xor } }
         }),
         (register(), register(), number(), number()).prop_map(|(from, to, length, size)| Expression::Byteorder {
             from,
@@ -454,33 +455,39 @@ fn wild_expression() -> impl Strategy<Value = Expression> {
             length,
             size
         }),
-        (set(), register(), proptest::option::of(register()), any::<bool>()).prop_map(|(set, from, to, verdict)| {
-            Expression::Lookup { set: set.into(), from, to, verdict, inverted: false }
+    ]
+}
+
+/// Instructions that use what was read, as nobody would write them.
+fn wild_use() -> impl Strategy<Value = Expression> {
+    let op = proptest::sample::select(vec![CmpOp::Eq, CmpOp::Neq, CmpOp::Lt, CmpOp::Lte, CmpOp::Gt, CmpOp::Gte]);
+    prop_oneof![
+        (register(), base(), number(), number()).prop_map(|(from, base, offset, length)| {
+            Expression::PayloadSet { from, base, offset, length, checksum: (1, 10, 1) }
         }),
-        (register(), bytes()).prop_map(|(to, b)| Expression::Immediate { to: Some(to), data: Data::Value(b) }),
+        (register(), number()).prop_map(|(from, key)| Expression::MetaSet { from, key: MetaKey(key) }),
+        (register(), op, bytes()).prop_map(|(from, op, value)| Expression::Cmp { from, op, value }),
+        (register(), any::<bool>(), bytes(), bytes()).prop_map(|(from, inverted, low, high)| Expression::Range {
+            from,
+            inverted,
+            low,
+            high
+        }),
+        (set_name(), register(), proptest::option::of(register()), any::<bool>())
+            .prop_map(|(set, from, to, verdict)| Expression::Lookup { set, from, to, verdict, inverted: false }),
         (any::<bool>(), any::<u8>(), ends(), ends(), number()).prop_map(|(source, family, address, port, flags)| {
             Expression::Nat(Nat { source, family, address, port, flags: NatFlags(flags) })
         }),
-        (register(), proptest::option::of((register(), number())), number())
-            .prop_map(|(to, from, offset)| { Expression::Hash { to, from, modulus: 2, seed: None, offset } }),
-        (set(), register(), proptest::option::of(register())).prop_map(|(set, key, data)| Expression::Update {
-            set: set.into(),
-            operation: 1,
-            key,
-            data,
-            timeout: None,
-            each: vec![],
-            inverted: false
-        }),
-        (register(), number(), number(), number()).prop_map(|(to, kind, offset, length)| Expression::HeaderOption {
-            to,
-            kind,
-            number: 2,
-            offset,
-            length,
-            present: false
+        (set_name(), register(), proptest::option::of(register())).prop_map(|(set, key, data)| {
+            let (operation, timeout, each) = (1, None, Vec::new());
+            Expression::Update { set, operation, key, data, timeout, each, inverted: false }
         }),
     ]
+}
+
+/// Instructions that nobody would write.
+fn wild_expression() -> impl Strategy<Value = Expression> {
+    prop_oneof![wild_load(), wild_use()]
 }
 
 proptest! {
