@@ -1,7 +1,7 @@
 //! What is wanted: the specification read from `nsgate.toml`.
 //!
-//! [`read`] turns text into a [`Spec`] or says everything that is wrong with it, each with its place in the text.
-//! [`resolve`] then fills in what was left out and holds the whole against what is: the result, [`Wanted`], is what
+//! [`read()`] turns text into a [`Spec`] or says everything that is wrong with it, each with its place in the text.
+//! [`resolve()`] then fills in what was left out and holds the whole against what is: the result, [`Wanted`], is what
 //! plans are made from.
 
 mod check;

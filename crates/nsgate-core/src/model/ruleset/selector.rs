@@ -1,7 +1,7 @@
 //! What a rule can ask about: the fields of headers, what the kernel knows of the packet, its connection and its route.
 //!
 //! A [`Selector`] is the nameable form of a loading instruction. The tables of the names are in
-//! [`header`](super::header) (fields of protocol headers) and here.
+//! [`header`] (fields of protocol headers) and here.
 
 use std::fmt;
 
