@@ -29,6 +29,15 @@ pub(crate) fn get_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: &
     if done == 0 { Ok(()) } else { Err(last_error()) }
 }
 
+/// How many bytes of a connection were handed to the kernel and not acknowledged yet.
+pub(crate) fn bytes_in_send_queue(socket: BorrowedFd<'_>) -> Result<usize, Errno> {
+    let mut waiting: libc::c_int = 0;
+    #[expect(unsafe_code, reason = "rustix does not know this question")]
+    // SAFETY: the kernel writes one int, which `waiting` is.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut waiting) };
+    if done == 0 { Ok(usize::try_from(waiting).unwrap_or(0)) } else { Err(last_error()) }
+}
+
 /// Has the kernel run a filter on everything that comes to a socket.
 pub(crate) fn attach_filter(socket: BorrowedFd<'_>, program: &[Instruction]) -> Result<(), Errno> {
     const { assert!(size_of::<Instruction>() == size_of::<libc::sock_filter>()) };

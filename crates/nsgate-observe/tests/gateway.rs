@@ -46,7 +46,7 @@ fn trace(destination: &str, kind: ProbeKind, wait: Duration) -> Observation {
         from: names[1].clone(),
         destination: destination.parse().unwrap(),
         kind,
-        size: 56,
+        size: kind.usual_size(),
         source: None,
         dont_fragment: false,
     };

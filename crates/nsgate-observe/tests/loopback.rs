@@ -1,7 +1,8 @@
 //! Probes and taps on the loopback interface of a sandbox.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ fn probe(destination: &str, kind: ProbeKind) -> Probe {
         from: NetnsName::host(),
         destination: destination.parse().unwrap(),
         kind,
-        size: 56,
+        size: kind.usual_size(),
         source: None,
         dont_fragment: false,
     }
@@ -110,6 +111,84 @@ fn a_connection_begins_with_the_chosen_number() {
             let legs = legs(&sender, kind, &sightings);
             assert!(legs.starts_with(&there_and_back()), "{legs:?}");
         }
+    });
+}
+
+/// A service that takes one connection and does this with it.
+fn serve(work: impl FnOnce(TcpStream) + Send + 'static) -> (ProbeKind, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let kind = ProbeKind::Tcp(listener.local_addr().unwrap().port());
+    (kind, std::thread::spawn(move || work(listener.accept().unwrap().0)))
+}
+
+fn read_exactly(connection: &mut TcpStream, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    connection.read_exact(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn data_goes_over_a_connection_and_comes_back() {
+    sandbox::test(|| {
+        for size in [1, 1000, 60_000] {
+            let (kind, service) = serve(move |mut connection| {
+                let bytes = read_exactly(&mut connection, size as usize);
+                connection.write_all(&bytes).unwrap();
+                // Until the other end closes it politely.
+                assert_eq!(connection.read(&mut [0; 1]).unwrap(), 0);
+            });
+            let (sender, ending, sightings) = send(&Probe { size, ..probe("127.0.0.1", kind) });
+            assert_eq!(ending, Ending::Answered, "{size}");
+            let journey = follow(sender.identity(), kind, &sightings);
+            let carried = |leg| {
+                let out = journey.of(leg).filter(|sight| sight.way == Way::Out);
+                out.filter_map(|sight| sight.header.segment).map(|segment| segment.length).sum::<u32>()
+            };
+            assert_eq!((carried(Leg::Request), carried(Leg::Answer)), (size, size));
+            drop(sender);
+            service.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn any_word_or_a_closed_connection_is_an_answer_too() {
+    sandbox::test(|| {
+        let (kind, closing) = serve(|mut connection| {
+            read_exactly(&mut connection, 5000);
+            connection.write_all(b"go away").unwrap();
+        });
+        let (sender, ending, _) = send(&Probe { size: 5000, ..probe("127.0.0.1", kind) });
+        assert_eq!(ending, Ending::Answered);
+        closing.join().unwrap();
+        drop(sender);
+    });
+}
+
+#[test]
+fn data_that_is_not_answered_is_told_apart_from_silence() {
+    sandbox::test(|| {
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let (kind, silent) = serve(move |mut connection| {
+            read_exactly(&mut connection, 3000);
+            stopped.recv().unwrap_err();
+            // What nobody waits for any more is broken off.
+            let broken = connection.read(&mut [0; 1]).unwrap_err();
+            assert_eq!(broken.kind(), std::io::ErrorKind::ConnectionReset);
+        });
+        let mut sender = Sender::open(&Probe { size: 3000, ..probe("127.0.0.1", kind) }, COOKIE, SEQUENCE).unwrap();
+        assert_eq!(sender.unfinished(), Ending::Silence);
+        sender.send().unwrap();
+        let all = Ending::Unanswered { acknowledged: 3000, received: 0 };
+        let deadline = Instant::now() + LONG;
+        while sender.unfinished() != all && Instant::now() < deadline {
+            assert_eq!(sender.ending(), None);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(sender.unfinished(), all);
+        assert_eq!(sender.waits_for(), PollFlags::IN);
+        drop((sender, stop));
+        silent.join().unwrap();
     });
 }
 

@@ -3,12 +3,16 @@
 use super::evidence;
 use super::{Cause, Place, Verdict};
 use crate::model::{NetnsName, World};
-use crate::trace::{Leg, Observation};
+use crate::trace::{Ending, Leg, Observation};
 
 /// The verdict for a probe that was answered.
 pub(super) fn verdict(world: &World, observation: &Observation) -> Verdict {
     let probe = &observation.probe;
-    let summary = format!("{} from {} to {} was answered", probe.kind, probe.from, probe.destination);
+    let how = match observation.ending {
+        Ending::Unanswered { .. } => "arrived and was acknowledged; the service there sent nothing back",
+        _ => "was answered",
+    };
+    let summary = format!("{} from {} to {} {how}", probe.kind, probe.from, probe.destination);
     let place = Place::all_of(&NetnsName::host());
     let mut verdict = Verdict::new(Cause::Delivered, place, probe.destination.to_string(), summary);
     for leg in [Leg::Request, Leg::Answer] {

@@ -2,7 +2,7 @@
 
 use super::{Evidence, EvidenceKind, Loss};
 use crate::model::{Family, Link, Namespace, NextHop, Route, RouteKind, Setting, Sysctl, TABLE_MAIN, World};
-use crate::trace::{Ending, Leg, Sight, Way};
+use crate::trace::{Ending, Leg, Observation, Sight, Way};
 
 /// A frame was seen: `how` it was ("last seen", "without a reply").
 pub(super) fn seen(world: &World, sight: &Sight, how: &str) -> Evidence {
@@ -101,6 +101,18 @@ fn hop_text(netns: &Namespace, hop: &NextHop) -> String {
 pub(super) fn route(netns: &Namespace, route: &Route) -> Evidence {
     let text = format!("route: {}", route_text(netns, route));
     Evidence::new(EvidenceKind::Route, &netns.name, text)
+}
+
+/// The connection stood, and how much of its data came through.
+pub(super) fn stood(observation: &Observation) -> Evidence {
+    let of = observation.probe.size;
+    let text = match observation.ending {
+        Ending::Unanswered { acknowledged, received } => format!(
+            "the connection stood; {acknowledged} of the {of} bytes sent were acknowledged, {received} came back"
+        ),
+        _ => "the connection stood".to_owned(),
+    };
+    Evidence::new(EvidenceKind::Sender, &observation.probe.from, text)
 }
 
 /// What the sender's own system call returned, if it refused.

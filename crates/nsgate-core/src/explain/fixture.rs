@@ -270,6 +270,7 @@ fn header(source: IpAddr, destination: IpAddr, kind: ProbeKind) -> Header {
         length: 84,
         macs: None,
         reset: false,
+        segment: None,
         text: format!("{source} > {destination}"),
     }
 }
@@ -279,10 +280,18 @@ fn observation(destination: &str, kind: ProbeKind) -> Observation {
     let source = if destination.is_ipv4() { ip("1.1.1.2") } else { ip("2001:db8:1::2") };
     let watched = ["host", "ns_1", "world"].map(|n| Watched { netns: name(n), lost: 0, counters: Counters::default() });
     Observation {
-        probe: Probe { from: name("ns_1"), destination, kind, size: 56, source: None, dont_fragment: false },
+        probe: Probe {
+            from: name("ns_1"),
+            destination,
+            kind,
+            size: kind.usual_size(),
+            source: None,
+            dont_fragment: false,
+        },
         identity: Some(Identity {
             cookie: [0; 8],
             sequence: 0,
+            span: 2,
             source: (source, 7).into(),
             destination: (destination, kind.port().unwrap_or(0)).into(),
         }),

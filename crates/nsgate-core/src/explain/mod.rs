@@ -40,7 +40,7 @@ pub use loss::{Loss, Stage};
 pub use verdict::{Evidence, EvidenceKind, Place, Verdict};
 
 use crate::model::World;
-use crate::trace::{Ending, Observation};
+use crate::trace::Observation;
 
 /// What is said about one probe.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,9 +92,21 @@ const ORDER: &[Check] = &[
 
 /// Says why the probe was lost, or that it was delivered.
 pub fn explain(world: &World, observation: &Observation) -> Report {
-    if observation.ending == Ending::Answered {
+    if observation.delivered() {
         return Report { verdict: delivered::verdict(world, observation), further: Vec::new() };
     }
+    match observation.of_lost_data() {
+        Some(lost) => {
+            let report = explain_loss(world, &lost);
+            let verdict = report.verdict.shown_by(evidence::stood(observation));
+            Report { verdict, ..report }
+        }
+        None => explain_loss(world, observation),
+    }
+}
+
+/// Says why a packet was lost.
+fn explain_loss(world: &World, observation: &Observation) -> Report {
     let trail = Loss::trail(world, observation);
     let Some(end) = trail.first() else {
         return Report { verdict: uncertain::nowhere(observation), further: Vec::new() };

@@ -59,7 +59,7 @@ fn clues(loss: &Loss<'_>) -> Vec<Evidence> {
         Ending::Reset => {
             clues.push(Evidence::new(EvidenceKind::Refusal, &observation.probe.from, "a TCP reset came back"));
         }
-        Ending::Answered | Ending::Silence => {}
+        Ending::Answered | Ending::Silence | Ending::Unanswered { .. } => {}
     }
     let here = observation.watched.iter().find(|w| w.netns == *loss.here());
     for (counter, moved) in here.into_iter().flat_map(|w| w.counters.iter()).filter(|(name, _)| tells_of_a_loss(name)) {

@@ -6,15 +6,16 @@
 
 use std::collections::BTreeSet;
 
-use nsgate_packet::{Arp, ArpOperation, Body, Flow, Icmp, Ip, Neighbour, Packet, Transport};
+use nsgate_packet::{Arp, ArpOperation, Body, Flow, Icmp, Ip, Neighbour, Packet, Tcp, TcpFlags, Transport};
 
-use super::{Header, Identity, Journey, Leg, ProbeKind, Sight, Sighting};
+use super::{Header, Identity, Journey, Leg, ProbeKind, Segment, Sight, Sighting};
 
 /// Sorts out what belongs to the probe, in the order of time.
 pub fn follow(identity: &Identity, kind: ProbeKind, sightings: &[Sighting]) -> Journey {
     let mut ordered: Vec<&Sighting> = sightings.iter().collect();
     ordered.sort_by_key(|s| s.time);
-    let mut tracker = Tracker { identity, kind, requests: BTreeSet::new(), fragments: BTreeSet::new() };
+    let mut tracker =
+        Tracker { identity, kind, requests: BTreeSet::new(), fragments: BTreeSet::new(), other_end: None };
     let sights = ordered.into_iter().filter_map(|s| tracker.sight(s)).collect();
     Journey { sights }
 }
@@ -27,6 +28,8 @@ struct Tracker<'a> {
     requests: BTreeSet<FlowKey>,
     /// The identifications of fragmented packets whose first fragment was recognised.
     fragments: BTreeSet<(u32, FlowEnds, bool)>,
+    /// The initial sequence number of the connection's other end.
+    other_end: Option<u32>,
 }
 
 /// How long an Ethernet header without tags is.
@@ -78,7 +81,35 @@ impl Tracker<'_> {
         if leg == Leg::Request {
             self.requests.insert(key(ip.flow()));
         }
-        Some((leg, header(ip)))
+        let segment = match ip.transport() {
+            Transport::Tcp(tcp) if leg == Leg::Request || leg == Leg::Answer => Some(self.segment(leg, ip, &tcp)),
+            _ => None,
+        };
+        Some((leg, Header { segment, ..header(ip) }))
+    }
+
+    /// What a segment of the connection carries, and how much it acknowledges.
+    fn segment(&mut self, leg: Leg, ip: &Ip<'_>, tcp: &Tcp<'_>) -> Segment {
+        if leg == Leg::Answer && tcp.flags.has(TcpFlags::SYN) {
+            self.other_end = Some(tcp.sequence);
+        }
+        let other_end = self.other_end.unwrap_or(tcp.sequence);
+        let (own, other) = match leg {
+            Leg::Answer => (other_end, self.identity.sequence),
+            _ => (self.identity.sequence, other_end),
+        };
+        // An opening takes one number, so the first byte of data has the one after it.
+        let offset = |number: u32, first: u32| match number.wrapping_sub(first).wrapping_sub(1) {
+            u32::MAX => 0,
+            offset => offset,
+        };
+        // Only the beginning of a large segment is kept of it.
+        let headers = ip.header.len() + Tcp::HEADER + tcp.options.len();
+        Segment {
+            offset: offset(tcp.sequence, own),
+            length: ip.length.saturating_sub(headers) as u32,
+            acknowledged: if tcp.flags.has(TcpFlags::ACK) { offset(tcp.acknowledgement, other) } else { 0 },
+        }
     }
 
     /// What a packet is of the journey; none if it does not belong to it.
@@ -92,10 +123,10 @@ impl Tracker<'_> {
                 icmp.quoted_packet().filter(|quoted| self.quotes_us(quoted)).map(|_| Leg::Error)
             }
             Transport::Tcp(tcp) if matches!(self.kind, ProbeKind::Tcp(_)) => {
-                let after = self.identity.sequence.wrapping_add(1);
-                let sent = tcp.sequence == self.identity.sequence || tcp.sequence == after;
-                let acknowledged = tcp.flags.has(nsgate_packet::TcpFlags::ACK) && tcp.acknowledgement == after;
-                match (sent, acknowledged) {
+                let Identity { sequence, span, .. } = *self.identity;
+                let sent = tcp.sequence.wrapping_sub(sequence) <= span;
+                let further = tcp.acknowledgement.wrapping_sub(sequence).wrapping_sub(1);
+                match (sent, tcp.flags.has(TcpFlags::ACK) && further < span) {
                     (true, _) => Some(Leg::Request),
                     (false, true) => Some(Leg::Answer),
                     (false, false) => None,
@@ -182,6 +213,7 @@ fn resolution_header(source: std::net::IpAddr, about: std::net::IpAddr, protocol
         length: 0,
         macs: None,
         reset: false,
+        segment: None,
         text: packet.to_string(),
     }
 }
@@ -189,7 +221,7 @@ fn resolution_header(source: std::net::IpAddr, about: std::net::IpAddr, protocol
 fn header(ip: &Ip<'_>) -> Header {
     let flow = ip.flow();
     let (ports, reset) = match ip.transport() {
-        Transport::Tcp(tcp) => (true, tcp.flags.has(nsgate_packet::TcpFlags::RST)),
+        Transport::Tcp(tcp) => (true, tcp.flags.has(TcpFlags::RST)),
         Transport::Udp(_) => (true, false),
         _ => (false, false),
     };
@@ -203,6 +235,7 @@ fn header(ip: &Ip<'_>) -> Header {
         length: ip.length as u32,
         macs: None,
         reset,
+        segment: None,
         text: ip.to_string(),
     }
 }
@@ -211,7 +244,7 @@ fn header(ip: &Ip<'_>) -> Header {
 mod tests {
     use std::net::{IpAddr, SocketAddr};
 
-    use nsgate_packet::{Echo, Tcp, TcpFlags, Udp, build};
+    use nsgate_packet::{Echo, Udp, build};
 
     use super::*;
     use crate::model::LinkIndex;
@@ -221,7 +254,7 @@ mod tests {
 
     fn identity(source: &str, destination: &str) -> Identity {
         let address = |text: &str| text.parse::<SocketAddr>().unwrap();
-        Identity { cookie: COOKIE, sequence: 1000, source: address(source), destination: address(destination) }
+        Identity { cookie: COOKIE, sequence: 1000, span: 2, source: address(source), destination: address(destination) }
     }
 
     fn ip(source: &str, destination: &str, transport: &Transport<'_>) -> Vec<u8> {
@@ -284,6 +317,46 @@ mod tests {
         ];
         let found = legs(&identity, ProbeKind::Tcp(8080), &sightings);
         assert_eq!(found, [Leg::Request, Leg::Request, Leg::Answer]);
+    }
+
+    #[test]
+    fn the_data_of_a_connection_is_counted_from_its_first_byte() {
+        let mut identity = identity("1.1.1.2:4000", "9.9.9.9:80");
+        (identity.sequence, identity.span) = (u32::MAX, 102);
+        let segment = |answer: bool, numbers: (u32, u32), flags, payload| {
+            let ports = if answer { (80, 4000) } else { (4000, 80) };
+            let Transport::Tcp(plain) = tcp(ports, numbers, flags) else { unreachable!() };
+            let (source, destination) = if answer { ("9.9.9.9", "1.1.1.2") } else { ("1.1.1.2", "9.9.9.9") };
+            ip(source, destination, &Transport::Tcp(Tcp { payload, ..plain }))
+        };
+        let both = TcpFlags::SYN | TcpFlags::ACK;
+        let sightings = [
+            seen(1, Way::Out, segment(false, (u32::MAX, 0), TcpFlags::SYN, &[])),
+            seen(2, Way::In, segment(true, (500, 0), both, &[])),
+            seen(3, Way::Out, segment(false, (0, 501), TcpFlags::ACK, &[7; 60])),
+            seen(4, Way::Out, segment(false, (60, 501), TcpFlags::ACK, &[7; 40])),
+            seen(5, Way::In, segment(true, (501, 60), TcpFlags::ACK, &[])),
+            seen(6, Way::In, segment(true, (501, 100), TcpFlags::ACK, &[7; 9])),
+            seen(7, Way::Out, segment(false, (100, 510), TcpFlags::ACK | TcpFlags::FIN, &[])),
+            seen(8, Way::Out, segment(false, (102, 510), TcpFlags::ACK, &[])),
+        ];
+        let journey = follow(&identity, ProbeKind::Tcp(80), &sightings);
+        let found: Vec<_> = journey
+            .sights
+            .iter()
+            .map(|sight| (sight.leg, sight.header.segment.unwrap()))
+            .map(|(leg, segment)| (leg == Leg::Answer, segment.offset, segment.length, segment.acknowledged))
+            .collect();
+        let expected = [
+            (false, 0, 0, 0),
+            (true, 0, 0, 0),
+            (false, 0, 60, 0),
+            (false, 60, 40, 0),
+            (true, 0, 0, 60),
+            (true, 0, 9, 100),
+            (false, 100, 0, 9),
+        ];
+        assert_eq!(found, expected, "and what lies beyond belongs to somebody else");
     }
 
     #[test]

@@ -71,8 +71,28 @@ pub struct Header {
     pub macs: Option<(Mac, Mac)>,
     /// A TCP reset.
     pub reset: bool,
+    /// What it carries and acknowledges, where it is a segment of the probe's connection.
+    pub segment: Option<Segment>,
     /// One line for people.
     pub text: String,
+}
+
+/// What a segment does for its connection, in bytes counted from the first byte of data of either end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Where its data begins; 0 for what opens the connection.
+    pub offset: u32,
+    /// How many bytes of data it carries.
+    pub length: u32,
+    /// How much of the other end's data it acknowledges.
+    pub acknowledged: u32,
+}
+
+impl Segment {
+    /// Whether it carries this byte.
+    pub fn carries(&self, byte: u32) -> bool {
+        byte.checked_sub(self.offset).is_some_and(|distance| distance < self.length)
+    }
 }
 
 impl Journey {

@@ -3,6 +3,7 @@
 //! A [`Probe`] is sent; every interface on the way reports its [`Sighting`]s; [`follow()`] sorts them into one [`Journey`]; an [`Observation`] holds it all, with what the kernel counted and answered meanwhile.
 
 mod counters;
+mod exchange;
 mod follow;
 mod journey;
 mod kernel_event;
@@ -13,7 +14,7 @@ mod sighting;
 
 pub use counters::Counters;
 pub use follow::follow;
-pub use journey::{Header, Journey, Leg, Sight};
+pub use journey::{Header, Journey, Leg, Segment, Sight};
 pub use kernel_event::{Addressee, DropReason, KernelEvent, KernelEventKind, life};
 pub use observation::{Ending, KernelRoute, Observation, RouteQuestion, Watched};
 pub use probe::{Identity, Probe, ProbeKind};

@@ -49,6 +49,13 @@ pub enum Ending {
     },
     /// The other end refused it: a TCP reset.
     Reset,
+    /// The connection stood, but what was sent over it was not, or not wholly, answered.
+    Unanswered {
+        /// How many bytes the other end acknowledged.
+        acknowledged: u32,
+        /// How many bytes it sent back.
+        received: u32,
+    },
     /// An ICMP error came back.
     IcmpError {
         /// Who sent it.

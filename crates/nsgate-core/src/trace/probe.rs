@@ -14,7 +14,7 @@ pub struct Probe {
     pub destination: IpAddr,
     /// What it is.
     pub kind: ProbeKind,
-    /// How many bytes it carries.
+    /// How many bytes it carries. Those of a connection are sent once it stands; with 0, it is only opened.
     pub size: u32,
     /// The source address asked for; none: the one the namespace would choose.
     pub source: Option<IpAddr>,
@@ -47,6 +47,11 @@ impl ProbeKind {
         matches!(self, ProbeKind::Tcp(_))
     }
 
+    /// How many bytes such a probe carries where nobody says otherwise: as many as a ping; a connection is only opened.
+    pub fn usual_size(self) -> u32 {
+        if self.is_connection() { 0 } else { 56 }
+    }
+
     /// `icmp`, `tcp` or `udp`.
     pub fn name(self) -> &'static str {
         match self {
@@ -67,6 +72,13 @@ impl fmt::Display for ProbeKind {
     }
 }
 
+impl Probe {
+    /// How many sequence numbers the probe uses if it is a connection: its opening and its end take one each.
+    pub fn span(&self) -> u32 {
+        self.size.saturating_add(2)
+    }
+}
+
 /// What makes one probe known wherever it is seen, whatever is translated on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -74,6 +86,8 @@ pub struct Identity {
     pub cookie: [u8; 8],
     /// The initial sequence number of a connection.
     pub sequence: u32,
+    /// How many sequence numbers the connection may use: for its opening, its data and its end.
+    pub span: u32,
     /// Where it starts: the address and port (the identifier of an echo) as the sender's socket has them.
     pub source: SocketAddr,
     /// Where it goes, as the sender's socket has it (the port is 0 for an echo).

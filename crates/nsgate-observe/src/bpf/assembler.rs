@@ -95,6 +95,7 @@ const CALL: u8 = 0x85;
 const EXIT: u8 = 0x95;
 const JUMP_32: u8 = 0x06;
 const OPERATION: u8 = 0x07;
+const TO_BIG_ENDIAN: u8 = 0xdc;
 /// The second operand is a register, not a number.
 const BY_REGISTER: u8 = 0x08;
 
@@ -144,6 +145,11 @@ impl Assembler {
     /// destination = destination (operation) source, in 64 bits
     pub(super) fn register(&mut self, operation: Operation, destination: Register, source: Register) {
         self.push(OPERATION | BY_REGISTER | operation as u8, destination, source as u8, 0, 0);
+    }
+
+    /// destination = destination, four bytes as a packet has them, as a number
+    pub(super) fn read_network_order(&mut self, destination: Register) {
+        self.push(TO_BIG_ENDIAN, destination, 0, 0, 32);
     }
 
     /// destination = number, of 64 bits

@@ -19,6 +19,7 @@ fn interests() -> Vec<Wanted> {
             identity: Identity {
                 cookie: *b"nsgate-1",
                 sequence: 77,
+                span: 2,
                 source: address(source),
                 destination: address(destination),
             },
@@ -38,7 +39,7 @@ fn make_older(layout: &mut Layout) {
 fn told(kind: ProbeKind, destination: &str, change: impl FnOnce(&mut Layout)) -> Vec<KernelEvent> {
     let from = NetnsName::host();
     let destination = destination.parse().unwrap();
-    let probe = Probe { from, destination, kind, size: 56, source: None, dont_fragment: false };
+    let probe = Probe { from, destination, kind, size: kind.usual_size(), source: None, dont_fragment: false };
     let mut sender = Sender::open(&probe, *b"nsgate-1", 77).unwrap();
     let interest =
         Interest { kind, identity: *sender.identity(), addresses: vec![], taps: FIRST_TAPS.into(), passage: true };

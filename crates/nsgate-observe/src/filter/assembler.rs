@@ -111,6 +111,11 @@ impl Assembler {
         self.plain(code::TO_INDEX, 0);
     }
 
+    /// Takes a number off the accumulator, which begins again at its largest below zero.
+    pub(crate) fn subtract(&mut self, value: u32) {
+        self.plain(code::ADD, value.wrapping_neg());
+    }
+
     /// Jumps if the accumulator is one of these.
     pub(crate) fn jump_if_one_of(&mut self, values: &[u32], to: Label) {
         for value in values {

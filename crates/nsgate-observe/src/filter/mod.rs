@@ -47,7 +47,7 @@ fn keep(bytes: u32) -> Instruction {
 /// What a probe is known by.
 enum Interest {
     Echo { cookie: [u32; 2] },
-    Segment { sequence: u32, port: u16 },
+    Segment { sequence: u32, span: u32, port: u16 },
     Datagram { cookie: [u32; 2], source_port: u16, destination_port: u16 },
 }
 
@@ -57,7 +57,10 @@ impl Interest {
         let cookie = [(cookie >> 32) as u32, cookie as u32];
         match kind {
             ProbeKind::Icmp => Self::Echo { cookie },
-            ProbeKind::Tcp(_) => Self::Segment { sequence: identity.sequence, port: identity.source.port() },
+            ProbeKind::Tcp(_) => {
+                let Identity { sequence, span, source, .. } = *identity;
+                Self::Segment { sequence, span, port: source.port() }
+            }
             ProbeKind::Udp(destination_port) => {
                 Self::Datagram { cookie, source_port: identity.source.port(), destination_port }
             }
@@ -198,12 +201,16 @@ impl Writer {
     fn transport(&mut self, interest: &Interest) {
         match *interest {
             Interest::Echo { cookie } => self.cookie(cookie),
-            Interest::Segment { sequence, port } => {
-                let after = sequence.wrapping_add(1);
-                self.out.load_indexed(Width::Word, 4);
-                self.out.jump_if_one_of(&[sequence, after], self.accept);
-                self.out.load_indexed(Width::Word, 8);
-                self.out.jump_if_one_of(&[after], self.accept);
+            Interest::Segment { sequence, span, port } => {
+                // What it carries, and what it acknowledges.
+                for (offset, first) in [(4, sequence), (8, sequence.wrapping_add(1))] {
+                    let beyond = self.out.label();
+                    self.out.load_indexed(Width::Word, offset);
+                    self.out.subtract(first);
+                    self.out.jump_if_at_least(span.saturating_add(1), beyond);
+                    self.out.goto(self.accept);
+                    self.out.place(beyond);
+                }
                 self.ports(&[port], &[port]);
             }
             Interest::Datagram { cookie, source_port, destination_port } => {

@@ -11,6 +11,8 @@ use super::*;
 
 const COOKIE: [u8; 8] = *b"nsgate-7";
 const SEQUENCE: u32 = u32::MAX;
+/// Ten bytes of data, the opening and the end.
+const SPAN: u32 = 12;
 const KINDS: [ProbeKind; 3] = [ProbeKind::Icmp, ProbeKind::Tcp(80), ProbeKind::Udp(53)];
 /// Not of a type that has a link-layer header.
 const TUNNEL: u16 = 65534;
@@ -20,6 +22,7 @@ fn identity() -> Identity {
     Identity {
         cookie: COOKIE,
         sequence: SEQUENCE,
+        span: SPAN,
         source: address("1.1.1.2:40000"),
         destination: address("9.9.9.9:80"),
     }
@@ -103,6 +106,10 @@ fn segments_by_their_numbers_or_the_port() {
         assert!(keeps(tcp((1, 2), SEQUENCE, 0xdead)));
         assert!(keeps(tcp((1, 2), after, 0xdead)));
         assert!(keeps(tcp((1, 2), 0xdead, after)));
+        let last = SEQUENCE.wrapping_add(SPAN);
+        assert!(keeps(tcp((1, 2), last, 0xdead)) && keeps(tcp((1, 2), 0xdead, last)));
+        assert!(!keeps(tcp((1, 2), last + 1, 0xdead)) && !keeps(tcp((1, 2), 0xdead, last + 2)));
+        assert!(!keeps(tcp((1, 2), SEQUENCE - 1, 0xdead)) && !keeps(tcp((1, 2), 0xdead, SEQUENCE)));
         assert!(keeps(tcp((40000, 2), 0xdead, 0xdead)));
         assert!(keeps(tcp((1, 40000), 0xdead, 0xdead)));
         assert!(!keeps(tcp((1, 2), 0xdead, 0xdead)));

@@ -4,9 +4,11 @@
 //! recognise it before it leaves. Nothing is sent until it is told to go. What came of it is asked for without waiting.
 //!
 //! Echoes and datagrams carry a cookie; a connection is opened with an initial sequence number of our choice, which the
-//! kernel takes on a socket under repair. All of these survive address translation.
+//! kernel takes on a socket under repair. All of these survive address translation. What a connection carries once it
+//! stands is known by the numbers that follow.
 
 mod error_queue;
+mod exchange;
 mod socket;
 
 use std::net::{IpAddr, SocketAddr};
@@ -14,10 +16,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nsgate_core::trace::{Ending, Identity, Probe, ProbeKind};
 use nsgate_packet::{Echo, Family, Icmp, Ip, Transport, build};
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, connect, recv, send};
 
 use self::error_queue::Reported;
+use self::exchange::Exchange;
 
 /// A probe that is ready to go, or under way.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub struct Sender {
     identity: Identity,
     socket: OwnedFd,
     payload: Vec<u8>,
+    /// What goes over a connection.
+    exchange: Exchange,
     /// How many were sent.
     sent: u16,
     /// How many of them were answered.
@@ -53,7 +59,7 @@ impl Sender {
     /// Makes a probe ready in the network namespace of the calling thread.
     ///
     /// The cookie and the sequence number (which may not be 0) are those it will be known by, so no two probes should
-    /// have the same. The payload is never shorter than the cookie.
+    /// have the same. The payload of an echo or datagram is never shorter than the cookie.
     pub fn open(probe: &Probe, cookie: [u8; 8], sequence: u32) -> Result<Self, Refusal> {
         let destination = SocketAddr::new(probe.destination, probe.kind.port().unwrap_or(0));
         let socket = socket::open(probe, sequence)?;
@@ -68,9 +74,10 @@ impl Sender {
         }
         Ok(Self {
             kind: probe.kind,
-            identity: Identity { cookie, sequence, source, destination },
+            identity: Identity { cookie, sequence, span: probe.span(), source, destination },
             socket,
-            payload: payload(cookie, probe.size),
+            payload: payload(probe, cookie),
+            exchange: Exchange::default(),
             sent: 0,
             answered: 0,
             failure: None,
@@ -110,8 +117,8 @@ impl Sender {
         }
     }
 
-    /// How it ended, if it has: all probes are answered, or one has failed. Does not wait; the socket polls as readable,
-    /// writable (a connection) or in error when there may be news.
+    /// How it ended, if it has: all probes are answered, or one has failed. Does not wait; when there may be news, the
+    /// socket polls as [`Sender::waits_for`] says, or as in error.
     pub fn ending(&mut self) -> Option<Ending> {
         if self.sent > 0 && self.failure.is_none() && self.answered < self.sent {
             self.failure = self.reported();
@@ -124,6 +131,20 @@ impl Sender {
         }
         let all_answered = self.sent > 0 && self.answered >= self.sent;
         self.failure.clone().or(all_answered.then_some(Ending::Answered))
+    }
+
+    /// What the socket is to be polled for.
+    pub fn waits_for(&self) -> PollFlags {
+        if self.kind.is_connection() { self.exchange.waits_for(&self.payload) } else { PollFlags::IN }
+    }
+
+    /// How it ends if nothing more comes.
+    pub fn unfinished(&self) -> Ending {
+        match self.exchange.unfinished() {
+            Some(ending) => ending,
+            None if self.answered > 0 => Ending::Answered,
+            None => Ending::Silence,
+        }
     }
 
     fn connect(&mut self) -> Result<(), Refusal> {
@@ -151,12 +172,20 @@ impl Sender {
         })
     }
 
-    /// Whether the connection stands, or was refused.
+    /// Whether the connection stands and its data was answered, or was refused.
     fn look_for_connection(&mut self) {
         match rustix::net::sockopt::socket_error(&self.socket) {
+            Ok(Err(Errno::CONNRESET)) if self.exchange.stands() => self.exchange.break_off(),
             Ok(Err(Errno::CONNREFUSED | Errno::CONNRESET)) => self.failure = Some(Ending::Reset),
             Ok(Err(errno)) | Err(errno) => self.failure = Some(Refusal { operation: "connect", errno }.into()),
-            Ok(Ok(())) => self.answered = rustix::net::getpeername(&self.socket).is_ok().into(),
+            Ok(Ok(())) => {}
+        }
+        if self.failure.is_some() {
+            return;
+        }
+        match self.exchange.go_on(&self.socket, &self.payload) {
+            Ok(answered) => self.answered = answered.into(),
+            Err(refusal) => self.failure = Some(refusal.into()),
         }
     }
 
@@ -211,10 +240,11 @@ fn echo_id(cookie: [u8; 8]) -> u16 {
     u16::from_be_bytes([high, low]).max(1)
 }
 
-/// The cookie, and letters behind it up to the size.
-fn payload(cookie: [u8; 8], size: u32) -> Vec<u8> {
+/// The cookie, and letters behind it up to the size; a connection may carry nothing at all.
+fn payload(probe: &Probe, cookie: [u8; 8]) -> Vec<u8> {
     let letters = (b'a'..=b'z').cycle();
-    let length = (size as usize).clamp(cookie.len(), LONGEST);
+    let shortest = if probe.kind.is_connection() { 0 } else { cookie.len() };
+    let length = (probe.size as usize).clamp(shortest, LONGEST);
     cookie.into_iter().chain(letters).take(length).collect()
 }
 

@@ -7,7 +7,7 @@ use nsgate_core::trace::{Probe, ProbeKind};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, bind, connect, getsockname, ipproto, socket_with};
 
-use super::Refusal;
+use super::{Refusal, exchange};
 use crate::numbers::TCP_SEND_QUEUE;
 use crate::sys;
 
@@ -20,6 +20,9 @@ pub(super) fn open(probe: &Probe, sequence: u32) -> Result<OwnedFd, Refusal> {
     }
     if matches!(probe.kind, ProbeKind::Tcp(_)) {
         choose_sequence(&socket, sequence)?;
+        if probe.size > 0 {
+            exchange::prepare(&socket).map_err(refused("setsockopt"))?;
+        }
     }
     // A raw socket has no port, and an address only on request.
     let source = probe.source.unwrap_or_else(|| unspecified(probe.destination));

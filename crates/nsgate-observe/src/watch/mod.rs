@@ -107,8 +107,7 @@ impl Watch {
         }
         // What the last sightings before the end have caused.
         self.take_sightings();
-        let some_answered = self.sender.as_ref().is_some_and(|sender| sender.answered() > 0);
-        self.ending = self.ending.take().or(some_answered.then_some(Ending::Answered));
+        self.ending = self.ending.take().or_else(|| self.sender.as_ref().map(Sender::unfinished));
         self.waited = self.sent.map_or(Duration::ZERO, |sent| sent.elapsed());
     }
 
@@ -197,10 +196,7 @@ impl Watch {
 
     /// Sleeps until something was seen or came back.
     fn sleep(&self, left: Duration) {
-        // A connection that stands makes its socket writable; the sender of anything else is writable all the time.
-        let writable = if self.probe.kind.is_connection() { PollFlags::OUT } else { PollFlags::empty() };
-        let events = PollFlags::IN | writable;
-        let sender = self.sender.iter().map(|sender| PollFd::from_borrowed_fd(sender.as_fd(), events));
+        let sender = self.sender.iter().map(|sender| PollFd::from_borrowed_fd(sender.as_fd(), sender.waits_for()));
         let taps = self.posts.iter().map(|post| PollFd::from_borrowed_fd(post.tap.as_fd(), PollFlags::IN));
         let mut files: Vec<PollFd<'_>> = sender.chain(taps).collect();
         let left = Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };

@@ -57,7 +57,7 @@ pub(crate) fn test(body: impl FnOnce()) {
 
 fn identity() -> Identity {
     let [source, destination] = ["1.1.1.2:7", "1.1.1.3:0"].map(|address| address.parse().unwrap());
-    Identity { cookie: *b"nsgate-1", sequence: 77, source, destination }
+    Identity { cookie: *b"nsgate-1", sequence: 77, span: 2, source, destination }
 }
 
 fn interest(kind: ProbeKind, identity: Identity) -> Interest {

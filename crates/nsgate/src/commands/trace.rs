@@ -30,9 +30,9 @@ pub(crate) struct TraceArgs {
     #[command(flatten)]
     kind: KindArgs,
 
-    /// How many bytes the probe carries
-    #[arg(long, value_name = "BYTES", default_value_t = 56, value_parser = clap::value_parser!(u32).range(0..=65000))]
-    size: u32,
+    /// How many bytes the probe carries [default: 56; a connection is only opened]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(0..=65000))]
+    size: Option<u32>,
 
     /// Forbid to cut the probe into fragments
     #[arg(long)]
@@ -91,7 +91,7 @@ impl TraceArgs {
             from: self.from.clone(),
             destination: self.destination,
             kind,
-            size: self.size,
+            size: self.size.unwrap_or(kind.usual_size()),
             source: self.source,
             dont_fragment: self.dont_fragment,
         })

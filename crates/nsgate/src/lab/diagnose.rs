@@ -19,7 +19,7 @@ pub(super) fn trace(trace: &Trace) -> Result<(Observed, Option<String>)> {
         from: trace.from.clone(),
         destination: trace.to,
         kind: trace.kind,
-        size: 56,
+        size: trace.kind.usual_size(),
         source: None,
         dont_fragment: false,
     };

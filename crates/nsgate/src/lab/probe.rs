@@ -13,9 +13,6 @@ use nsgate_observe::Watch as Observer;
 use super::file::Interface;
 use super::{Observed, Outcome, Probe, Probed, Seen, Watch};
 
-/// What ping carries.
-const PING_SIZE: u32 = 56;
-
 /// Sends the probes, one right after the other, and gathers what becomes of them.
 pub(super) fn send(probe: &Probe) -> Result<(Observed, Option<String>)> {
     let places = probe.watch.iter().map(|watch| index(&watch.at)).collect::<Result<Vec<_>>>()?;
@@ -48,7 +45,7 @@ fn observe(probe: &Probe) -> Result<Observation> {
         from: probe.from.clone(),
         destination: probe.to,
         kind: probe.kind,
-        size: PING_SIZE,
+        size: probe.kind.usual_size(),
         source: None,
         dont_fragment: false,
     };
@@ -82,14 +79,14 @@ fn short(header: &Header) -> String {
 fn outcome(ending: &Ending) -> Outcome {
     match ending {
         Ending::Answered => Outcome::Answered,
-        Ending::Silence => Outcome::Lost,
+        Ending::Silence | Ending::Unanswered { .. } => Outcome::Lost,
         Ending::Refused { .. } | Ending::Reset | Ending::IcmpError { .. } => Outcome::Refused,
     }
 }
 
 fn refusal(ending: &Ending) -> Option<String> {
     match ending {
-        Ending::Answered | Ending::Silence => None,
+        Ending::Answered | Ending::Silence | Ending::Unanswered { .. } => None,
         Ending::Refused { operation, words, .. } => Some(format!("{operation}: {words}")),
         Ending::Reset => Some("connection refused".into()),
         Ending::IcmpError { from, icmp_type, code, .. } => {

@@ -129,13 +129,13 @@ impl Writer<'_> {
 
     /// Goes on if the packet bears the probe's numbers, or acknowledges them.
     fn sequence(&mut self) {
-        let first = self.wanted.identity.sequence;
-        let (first, second) = (first.to_be(), first.wrapping_add(1).to_be());
-        self.a.load(Word, R1, R9, 4);
-        self.a.jump_if_word(R1, If::Equal, first, self.labels.found);
-        self.a.jump_if_word(R1, If::Equal, second, self.labels.found);
-        self.a.load(Word, R1, R9, 8);
-        self.a.jump_if_word(R1, If::Equal, second, self.labels.found);
+        let Identity { sequence, span, .. } = self.wanted.identity;
+        for (offset, first) in [(4, sequence), (8, sequence.wrapping_add(1))] {
+            self.a.load(Word, R1, R9, offset);
+            self.a.read_network_order(R1);
+            self.a.number(Operation::Add, R1, first.wrapping_neg() as i32);
+            self.a.jump_if_word(R1, If::LessOrEqual, span, self.labels.found);
+        }
     }
 
     /// Goes on if the packet has a port and an address of the probe; ends the program otherwise. An answer need not

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use nsgate_core::explain::{Cause, Evidence, Place, Report, Verdict};
 use nsgate_core::model::World;
-use nsgate_core::trace::{Ending, Header, Leg, Observation, Sight, Way};
+use nsgate_core::trace::{Header, Leg, Observation, Sight, Way};
 
 use super::wrap;
 use crate::output::style::{BAD, FAINT, GOOD, HEADING, TYPED, paint};
@@ -44,7 +44,7 @@ fn headline(observation: &Observation, verdict: &Verdict) -> String {
     let probe = &observation.probe;
     let what = format!("{} from {} to {}", probe.kind, probe.from, probe.destination);
     let mut text = String::new();
-    if observation.ending == Ending::Answered {
+    if verdict.cause == Cause::Delivered {
         let _ = writeln!(text, "{} {what}", paint(GOOD, "✓ delivered:"));
         return text;
     }
@@ -89,7 +89,7 @@ fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bo
             if details { sight.header.text.clone() } else { packet(sight, before.copied()) }
         );
     }
-    if observation.ending != Ending::Answered {
+    if verdict.cause != Cause::Delivered {
         let link = verdict.place.link.as_ref().map(ToString::to_string).unwrap_or_default();
         let _ = writeln!(
             text,

@@ -2,7 +2,7 @@
 
 use nsgate_core::explain::{Evidence, Report, Verdict};
 use nsgate_core::model::{Limit, LinkName, NetnsName, World};
-use nsgate_core::trace::{Ending, Leg, Observation, Sight, Way};
+use nsgate_core::trace::{Leg, Observation, Sight, Way};
 use serde::Serialize;
 
 /// The version of this shape.
@@ -98,7 +98,7 @@ impl Trace {
                 port: probe.kind.port(),
                 size: probe.size,
             },
-            delivered: observation.ending == Ending::Answered,
+            delivered: report.delivered(),
             verdict: VerdictJson::from(&report.verdict),
             further: report.further.iter().map(VerdictJson::from).collect(),
             path: observation.journey.sights.iter().map(|s| PathJson::new(world, s)).collect(),
