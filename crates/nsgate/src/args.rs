@@ -61,6 +61,9 @@ pub(crate) enum Command {
     /// Follow one probe packet, and say where it is lost, why, and what mends it
     Trace(commands::trace::TraceArgs),
 
+    /// Save or show what is: every network namespace with all that decides a packet's fate
+    Snapshot(commands::snapshot::SnapshotArgs),
+
     /// Say what a cause code means, how to confirm it by hand, and what mends it
     Explain(commands::explain::ExplainArgs),
 }

@@ -5,6 +5,7 @@ pub(crate) mod exec;
 pub(crate) mod explain;
 pub(crate) mod lab;
 pub(crate) mod plan;
+pub(crate) mod snapshot;
 pub(crate) mod status;
 pub(crate) mod trace;
 pub(crate) mod up;
@@ -23,6 +24,7 @@ pub(crate) fn run(command: Command, output: &mut Output) -> Result<Outcome, Fail
         Command::Status(args) => status::run(&args, output),
         Command::Exec(args) => exec::run(&args, output),
         Command::Lab(args) => lab::run(&args, output),
+        Command::Snapshot(args) => snapshot::run(&args, output),
         Command::Trace(args) => trace::run(&args, output),
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod diagnostic;
 pub(crate) mod explain;
 pub(crate) mod lab;
 pub(crate) mod plan;
+pub(crate) mod snapshot;
 pub(crate) mod trace;
 
 /// The widest that a line may be.

@@ -1,0 +1,93 @@
+//! `nsgate snapshot`: the machine's network namespaces with all that decides a packet's fate, as JSON or for people.
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use nsgate_core::model::NetnsName;
+use nsgate_core::model::saved::{LONGEST, Saved};
+use nsgate_kernel::snapshot;
+
+use crate::exit::{Failure, FailureKind, Outcome};
+use crate::output::{Output, human};
+
+/// Save or show what is: every network namespace with all that decides a packet's fate.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  nsgate snapshot -o before.json\n  nsgate snapshot --show\n  \
+                        nsgate snapshot --show before.json")]
+pub(crate) struct SnapshotArgs {
+    /// Write the JSON to this file, which only its owner can read; left out: to standard output
+    #[arg(short, long, value_name = "FILE", conflicts_with = "show")]
+    output: Option<PathBuf>,
+
+    /// Show it for people: what is now, or what a saved file holds
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "how clap says that the value may be left out")]
+    show: Option<Option<PathBuf>>,
+
+    /// Look at this namespace too: `pid:N`, or the path of a namespace
+    #[arg(short, long, value_name = "NETNS")]
+    netns: Vec<NetnsName>,
+}
+
+/// Reads, and writes or shows.
+pub(crate) fn run(args: &SnapshotArgs, output: &mut Output) -> Result<Outcome, Failure> {
+    let saved = match &args.show {
+        Some(Some(file)) => read(file).map_err(|error| Failure::new(FailureKind::Usage, error))?,
+        _ => take(&args.netns)?,
+    };
+    match (&args.show, &args.output) {
+        (Some(_), _) => output.write(&human::snapshot::show(&saved))?,
+        (None, Some(file)) => write(file, &text(&saved)?)?,
+        (None, None) => output.write(&text(&saved)?)?,
+    }
+    Ok(Outcome::Yes)
+}
+
+/// What is, now.
+fn take(besides: &[NetnsName]) -> Result<Saved, Failure> {
+    let world = snapshot::take(besides)?;
+    let taken = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Ok(Saved::new(world, taken, snapshot::kernel_release()))
+}
+
+fn text(saved: &Saved) -> Result<String, Failure> {
+    let mut text = saved.write().map_err(|error| Failure::new(FailureKind::Bug, error))?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Reads a saved file, or no more of it than one may have.
+fn read(path: &Path) -> anyhow::Result<Saved> {
+    let mut text = Vec::new();
+    let file = fs::File::open(path).with_context(|| path.display().to_string())?;
+    file.take(LONGEST as u64 + 1).read_to_end(&mut text).with_context(|| path.display().to_string())?;
+    Saved::read(&text).with_context(|| path.display().to_string())
+}
+
+/// Puts a file in place at once and whole, for its owner alone: it tells the wiring of the machine.
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::new(FailureKind::Environment, anyhow!(error).context(format!("cannot write {}", path.display())))
+    };
+    if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+        let error = anyhow!("{} is there and not a plain file", path.display());
+        return Err(Failure::new(FailureKind::Usage, error));
+    }
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(format!(".{}", std::process::id()));
+    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).and_then(|mut file| {
+        let put = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        let put = put.and_then(|()| fs::rename(&unfinished, path));
+        if put.is_err() {
+            // The file was made a moment ago by this very function.
+            let _ = fs::remove_file(&unfinished);
+        }
+        put
+    });
+    written.map_err(failed)
+}
