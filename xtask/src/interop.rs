@@ -12,12 +12,14 @@ use anyhow::{Result, bail, ensure};
 use crate::repository;
 
 /// The Debian package of each program that the comparing tests run.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("iptables", "iptables"),
     ("tcpdump", "tcpdump"),
     ("conntrack", "conntrack"),
+    ("ping", "iputils-ping"),
+    ("sysctl", "procps"),
 ];
 
 /// Installs what is missing and runs the comparing tests.
