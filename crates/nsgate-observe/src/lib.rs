@@ -16,4 +16,4 @@ pub use bpf::{FIRST_TAPS, Interest, KernelEvents};
 pub use filter::Filter;
 pub use probe::{Refusal, Sender};
 pub use tap::Tap;
-pub use watch::Watch;
+pub use watch::{Means, Watch};

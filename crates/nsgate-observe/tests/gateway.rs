@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use nsgate_core::model::NetnsName;
-use nsgate_core::trace::{Ending, Leg, Observation, Probe, ProbeKind, Way};
+use nsgate_core::trace::{Ending, KernelEventKind, Leg, Observation, Probe, ProbeKind, Way};
+use nsgate_kernel::privileges::Privileges;
 use nsgate_kernel::{apply, sandbox};
-use nsgate_observe::Watch;
+use nsgate_observe::{Means, Watch};
 
 /// ns_1, behind the gateway `host`, and what is beyond it.
 const NETWORK: [&str; 22] = [
@@ -41,6 +42,12 @@ fn perform(lines: &[&str]) {
 }
 
 fn trace(destination: &str, kind: ProbeKind, wait: Duration) -> Observation {
+    let observation = trace_with(destination, kind, wait, Means::default());
+    assert_eq!(observation.limits, []);
+    observation
+}
+
+fn trace_with(destination: &str, kind: ProbeKind, wait: Duration, means: Means) -> Observation {
     let names = ["host", "ns_1", "world"].map(|name| name.parse::<NetnsName>().unwrap());
     let probe = Probe {
         from: names[1].clone(),
@@ -50,11 +57,10 @@ fn trace(destination: &str, kind: ProbeKind, wait: Duration) -> Observation {
         source: None,
         dont_fragment: false,
     };
-    let mut watch = Watch::set(&probe, &names).unwrap();
+    let mut watch = Watch::set_with(&probe, &names, means).unwrap();
     watch.send();
     watch.collect(wait);
     let observation = watch.finish().unwrap();
-    assert_eq!(observation.limits, []);
     assert_eq!(observation.watched.iter().map(|w| w.lost).collect::<Vec<_>>(), [0; 3]);
     observation
 }
@@ -187,5 +193,37 @@ fn a_namespace_that_is_not_there_is_a_limit_unless_the_probe_starts_in_it() {
         assert_eq!(observation.limits.iter().map(|l| l.netns.clone()).collect::<Vec<_>>(), [Some(missing.clone())]);
         let error = Watch::set(&probe(missing), &[]).unwrap_err();
         assert_eq!(error.kind(), nsgate_kernel::Kind::NotFound);
+    });
+}
+
+/// Where the kernel threw something away and why, as far as it told.
+fn drops(observation: &Observation) -> Vec<String> {
+    let losses = observation.kernel.iter().filter(|event| event.is_loss());
+    let told = losses.map(|event| match (&event.netns, &event.kind) {
+        (Some(netns), KernelEventKind::Dropped { reason, .. }) => format!("{netns} {reason}"),
+        other => format!("{other:?}"),
+    });
+    told.collect()
+}
+
+#[test]
+fn the_kernel_says_why_it_drops_a_probe_to_those_who_may_ask() {
+    sandbox::test(|| {
+        perform(&NETWORK);
+        let means = Means { kernel: true };
+        for (near, far) in [("1.1.1.3", "114.114.114.114"), ("fd01::3", "fd30::1")] {
+            settle(near);
+            // What was not asked for is not missed, nor what is not needed.
+            assert_eq!(trace(far, ProbeKind::Udp(9), Duration::from_millis(50)).kernel, []);
+            assert_eq!(trace_with(near, ProbeKind::Icmp, LONG, means).limits, []);
+            let lost = trace_with(far, ProbeKind::Icmp, Duration::from_millis(300), means);
+            assert_eq!(seen(&lost, Leg::Request), ["ns_1 Out", "host In"]);
+            if Privileges::of_caller().can_trace_kernel() {
+                assert_eq!((drops(&lost), lost.limits), (vec!["host IP_INADDRERRORS".to_owned()], vec![]));
+            } else {
+                let missed: Vec<&str> = lost.limits.iter().map(|limit| limit.what.as_str()).collect();
+                assert_eq!((lost.kernel, missed), (vec![], vec!["what the kernel drops, and why"]));
+            }
+        }
     });
 }

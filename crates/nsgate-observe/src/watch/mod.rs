@@ -4,10 +4,11 @@
 //! be watched is a limit of the observation, not a failure; only the namespace that the probe starts in must be.
 
 mod afterwards;
+mod kernel;
 
 use std::os::fd::AsFd as _;
 use std::panic::resume_unwind;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use nsgate_core::model::{Limit, NetnsName};
@@ -19,6 +20,7 @@ use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use self::afterwards::{Afterwards, Questions};
+use self::kernel::KernelWatch;
 use crate::{Filter, Refusal, Sender, Tap};
 
 /// One probe and the taps that watch for it.
@@ -32,7 +34,16 @@ pub struct Watch {
     waited: Duration,
     posts: Vec<Post>,
     sightings: Vec<Sighting>,
+    kernel: KernelWatch,
     limits: Vec<Limit>,
+}
+
+/// What watches besides the taps on the interfaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Means {
+    /// Programs in the kernel (BPF) that tell what it drops and why. They take the power over the whole machine, and
+    /// tens of milliseconds to attach.
+    pub kernel: bool,
 }
 
 /// A namespace that is watched.
@@ -46,12 +57,20 @@ struct Post {
     left_out: u64,
 }
 
+/// What setting a tap gives: it, and the counters before the probe is sent.
+type Look = (Tap, Result<Counters, Error>);
+
 /// How many frames are kept in all: far more than one probe can cause.
 const MOST_SIGHTINGS: usize = 1 << 16;
 
 impl Watch {
     /// Makes a probe ready and sets a tap in each of these namespaces, and in the one that it starts in.
     pub fn set(probe: &Probe, namespaces: &[NetnsName]) -> Result<Self, Error> {
+        Self::set_with(probe, namespaces, Means::default())
+    }
+
+    /// The same, with more that watches.
+    pub fn set_with(probe: &Probe, namespaces: &[NetnsName], means: Means) -> Result<Self, Error> {
         let from = Netns::open(&probe.from)?;
         let (cookie, sequence) = random()?;
         let (sender, ending) = match from.run(|| Sender::open(probe, cookie, sequence))? {
@@ -67,11 +86,10 @@ impl Watch {
             waited: Duration::ZERO,
             posts: Vec::new(),
             sightings: Vec::new(),
+            kernel: KernelWatch::default(),
             limits: Vec::new(),
         };
-        // Where there is no sender there will be no journey: any identity will do.
-        let filter = watch.identity().map(|identity| Filter::of(probe.kind, identity));
-        watch.set_taps(from, namespaces, &filter.unwrap_or_else(Filter::of_nothing))?;
+        watch.set_taps(from, namespaces, means)?;
         Ok(watch)
     }
 
@@ -123,10 +141,13 @@ impl Watch {
         let journey = sent.map_or_else(Default::default, |i| follow(&i, self.probe.kind, &self.sightings));
         let questions = Questions::of(&self.probe, sent.as_ref(), &journey, &self.sightings);
         let found = self.read_again(&questions)?;
+        let ending = self.ending.unwrap_or(Ending::Silence);
+        let (kernel, missed) = self.kernel.finish(&ending);
         let mut observation = Observation {
             probe: self.probe,
             identity,
-            ending: self.ending.unwrap_or(Ending::Silence),
+            ending,
+            kernel,
             journey,
             watched: Vec::new(),
             tracked: Vec::new(),
@@ -135,6 +156,7 @@ impl Watch {
             waited: u64::try_from(self.waited.as_millis()).unwrap_or(u64::MAX),
             limits: self.limits,
         };
+        observation.limits.extend(missed);
         for (mut post, found) in self.posts.into_iter().zip(found) {
             let netns = post.netns.name().clone();
             let lost = post.tap.lost()? + post.left_out;
@@ -149,7 +171,28 @@ impl Watch {
         Ok(observation)
     }
 
-    fn set_taps(&mut self, from: Netns, namespaces: &[NetnsName], filter: &Filter) -> Result<(), Error> {
+    fn set_taps(&mut self, from: Netns, namespaces: &[NetnsName], means: Means) -> Result<(), Error> {
+        let chosen = self.choose(from, namespaces);
+        let (kind, identity) = (self.probe.kind, self.identity().copied());
+        // Where there is no sender there will be no journey: any identity will do.
+        let filter = identity.map_or_else(Filter::of_nothing, |identity| Filter::of(kind, &identity));
+        let look = |netns: &Netns| Ok((Tap::open(netns.name(), &filter)?, counters::read_here()));
+        // Each tap waits until the kernel's readers have taken note of it; together they wait only once.
+        let (set, kernel) = thread::scope(|scope| {
+            let kernel = identity.filter(|_| means.kernel).map(|identity| {
+                let namespaces: Vec<&Netns> = chosen.iter().collect();
+                scope.spawn(move || KernelWatch::attach(kind, &identity, &namespaces))
+            });
+            let looks: Vec<_> = chosen.iter().map(|netns| scope.spawn(|| netns.run(|| look(netns))?)).collect();
+            let set: Vec<Result<_, Error>> = looks.into_iter().map(joined).collect();
+            (set, kernel.map(joined))
+        });
+        self.kernel = kernel.unwrap_or_default();
+        self.man(chosen, set)
+    }
+
+    /// The namespaces to watch, each once. The probe's own is the first.
+    fn choose(&mut self, from: Netns, namespaces: &[NetnsName]) -> Vec<Netns> {
         let mut chosen = vec![from];
         for name in namespaces.iter().filter(|name| **name != self.probe.from) {
             match Netns::open(name) {
@@ -159,12 +202,11 @@ impl Watch {
                 Err(error) => self.limits.push(unwatched(name, &error)),
             }
         }
-        let look = |netns: &Netns| Ok((Tap::open(netns.name(), filter)?, counters::read_here()));
-        // Each tap waits until the kernel's readers have taken note of it; together they wait only once.
-        let set: Vec<Result<_, Error>> = thread::scope(|scope| {
-            let looks: Vec<_> = chosen.iter().map(|netns| scope.spawn(move || netns.run(|| look(netns))?)).collect();
-            looks.into_iter().map(|look| look.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-        });
+        chosen
+    }
+
+    /// Puts up the posts where the taps could be set.
+    fn man(&mut self, chosen: Vec<Netns>, set: Vec<Result<Look, Error>>) -> Result<(), Error> {
         for (netns, done) in chosen.into_iter().zip(set) {
             let (tap, before) = match done {
                 Ok(done) => done,
@@ -183,6 +225,7 @@ impl Watch {
     }
 
     fn take_sightings(&mut self) {
+        self.kernel.take();
         for post in &mut self.posts {
             while let Some(sighting) = post.tap.sighting() {
                 if self.sightings.len() < MOST_SIGHTINGS {
@@ -198,7 +241,8 @@ impl Watch {
     fn sleep(&self, left: Duration) {
         let sender = self.sender.iter().map(|sender| PollFd::from_borrowed_fd(sender.as_fd(), sender.waits_for()));
         let taps = self.posts.iter().map(|post| PollFd::from_borrowed_fd(post.tap.as_fd(), PollFlags::IN));
-        let mut files: Vec<PollFd<'_>> = sender.chain(taps).collect();
+        let kernel = self.kernel.file().map(|file| PollFd::from_borrowed_fd(file, PollFlags::IN));
+        let mut files: Vec<PollFd<'_>> = sender.chain(taps).chain(kernel).collect();
         let left = Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
         // An interruption is as good as an event: the caller looks again.
         let _ = poll(&mut files, Some(&left));
@@ -226,6 +270,11 @@ impl Refusal {
     fn into_error(self, probe: &Probe) -> Error {
         Error::new("make ready", format!("a probe in {} ({})", probe.from, self.operation), self.errno)
     }
+}
+
+/// What a thread gave.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Closes a tap without waiting: the kernel takes tens of milliseconds until nobody reads it any more.

@@ -8,7 +8,7 @@ use nsgate_core::explain::explain;
 use nsgate_core::model::{NetnsName, World};
 use nsgate_core::trace::{Observation, Probe, ProbeKind, planned_path, to_watch};
 use nsgate_kernel::snapshot;
-use nsgate_observe::Watch;
+use nsgate_observe::{Means, Watch};
 
 use crate::exit::{Failure, FailureKind, Outcome};
 use crate::output::{Output, human, json};
@@ -45,6 +45,10 @@ pub(crate) struct TraceArgs {
     /// How long to wait for an answer, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     wait: u64,
+
+    /// Do not ask the kernel what it drops and why, which takes root and programs in the kernel
+    #[arg(long)]
+    no_bpf: bool,
 
     /// Show every sighting and counter
     #[arg(short, long, conflicts_with = "json")]
@@ -101,7 +105,8 @@ impl TraceArgs {
 /// Traces, and shows what was found.
 pub(crate) fn run(args: &TraceArgs, output: &mut Output) -> Result<Outcome, Failure> {
     let probe = args.probe()?;
-    let (world, observation) = observe(&probe, Duration::from_millis(args.wait))?;
+    let means = Means { kernel: !args.no_bpf };
+    let (world, observation) = observe_with(&probe, Duration::from_millis(args.wait), means)?;
     let report = explain(&world, &observation);
     if args.json {
         output.json(&json::trace::Trace::new(&world, &observation, &report))?;
@@ -113,12 +118,17 @@ pub(crate) fn run(args: &TraceArgs, output: &mut Output) -> Result<Outcome, Fail
     Ok(if report.delivered() { Outcome::Yes } else { Outcome::No })
 }
 
-/// Sends the probe and gathers everything that is learned of it.
+/// Sends the probe and gathers what anybody may learn of it, root or not.
 pub(crate) fn observe(probe: &Probe, wait: Duration) -> Result<(World, Observation), Failure> {
+    observe_with(probe, wait, Means::default())
+}
+
+/// Sends the probe and gathers everything that is learned of it.
+fn observe_with(probe: &Probe, wait: Duration, means: Means) -> Result<(World, Observation), Failure> {
     let world = snapshot::take(std::slice::from_ref(&probe.from))?;
     let path = planned_path(&world, &probe.from, probe.source, probe.destination);
     let watched = to_watch(&world, &path, MOST_WATCHED);
-    let mut watch = Watch::set(probe, &watched)?;
+    let mut watch = Watch::set_with(probe, &watched, means)?;
     watch.send();
     watch.collect(wait);
     let observation = watch.finish()?;

@@ -1,0 +1,86 @@
+//! What the kernel tells of a probe while it is watched, where we may ask it.
+//!
+//! Who may not loses nothing as long as the probe is answered: the refusal is kept, and told only with a loss.
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::thread;
+
+use nsgate_core::model::Limit;
+use nsgate_core::trace::{Ending, Identity, KernelEvent, ProbeKind};
+use nsgate_kernel::netns::Netns;
+
+use crate::{FIRST_TAPS, Interest, KernelEvents};
+
+/// How many events are kept: far more than one probe can cause.
+const MOST_EVENTS: usize = 1 << 16;
+
+/// The kernel's events of one probe.
+#[derive(Debug, Default)]
+pub(super) struct KernelWatch {
+    events: Option<KernelEvents>,
+    told: Vec<KernelEvent>,
+    left_out: u64,
+    refusal: Option<Limit>,
+}
+
+impl KernelWatch {
+    /// Attaches to the kernel, for a probe that passes these namespaces.
+    pub(super) fn attach(kind: ProbeKind, identity: &Identity, namespaces: &[&Netns]) -> Self {
+        let interest = Interest {
+            kind,
+            identity: *identity,
+            addresses: Vec::new(),
+            // Each costs all packets of these namespaces; the first tells which hooks the probe came to.
+            taps: FIRST_TAPS[..1].to_vec(),
+            passage: false,
+        };
+        match KernelEvents::attach(&interest, namespaces) {
+            Ok(events) => Self { events: Some(events), ..Self::default() },
+            Err(refusal) => Self { refusal: Some(refusal), ..Self::default() },
+        }
+    }
+
+    /// What polls as readable when there is something to take.
+    pub(super) fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.events.as_ref().map(KernelEvents::as_fd)
+    }
+
+    /// Takes what was told since the last time.
+    pub(super) fn take(&mut self) {
+        let Some(events) = &mut self.events else { return };
+        let told = events.drain();
+        let kept = told.len().min(MOST_EVENTS - self.told.len());
+        self.left_out += (told.len() - kept) as u64;
+        self.told.extend(told.into_iter().take(kept));
+    }
+
+    /// All that was told, in the order of time, and what was not told and is missed.
+    pub(super) fn finish(mut self, ending: &Ending) -> (Vec<KernelEvent>, Vec<Limit>) {
+        self.take();
+        let mut limits: Vec<Limit> = self.refusal.into_iter().collect();
+        if let Some(events) = self.events {
+            limits.extend_from_slice(events.limits());
+            match events.lost().map(|lost| lost + self.left_out) {
+                Ok(0) => {}
+                Ok(lost) => limits.push(missed(format!("{lost} of its events were lost"))),
+                Err(error) => limits.push(missed(error.to_string())),
+            }
+            close_aside(events);
+        }
+        if *ending == Ending::Answered {
+            limits.clear();
+        }
+        self.told.sort_by_key(|event| event.time);
+        (self.told, limits)
+    }
+}
+
+fn missed(why: String) -> Limit {
+    Limit { netns: None, what: "some of what the kernel did with the probe".into(), why }
+}
+
+/// Detaches without waiting: the kernel takes tens of milliseconds until it runs none of the programs any more.
+fn close_aside(events: KernelEvents) {
+    // Where no thread can be had, it is done here.
+    let _ = thread::Builder::new().name("detach from the kernel".into()).spawn(move || drop(events));
+}
