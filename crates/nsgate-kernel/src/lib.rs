@@ -5,6 +5,7 @@ pub mod conntrack;
 pub mod counters;
 mod error;
 pub mod exec;
+pub mod legacy;
 pub mod netlink;
 pub mod netns;
 pub mod nftables;

@@ -192,6 +192,21 @@ pub(crate) fn set_socket_option(
     if done == 0 { Ok(()) } else { Err(last_error()) }
 }
 
+/// Reads a socket option whose value is of any length: what the buffer holds is the question, and then the answer.
+pub(crate) fn get_socket_option(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    buffer: &mut [u8],
+) -> Result<(), Errno> {
+    let mut length = libc::socklen_t::try_from(buffer.len()).map_err(|_| Errno::INVAL)?;
+    #[expect(unsafe_code, reason = "rustix has no options of the packet filter")]
+    // SAFETY: the pointer and the length describe `buffer`, which outlives the call; the kernel writes no further.
+    let done =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, buffer.as_mut_ptr().cast(), &raw mut length) };
+    if done == 0 { Ok(()) } else { Err(last_error()) }
+}
+
 /// The error of the system call that just failed.
 fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)

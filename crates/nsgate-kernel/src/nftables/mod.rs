@@ -3,7 +3,6 @@
 //! Both work on the namespace of a [`Netfilter`](crate::netlink::Protocol::Netfilter) socket. Reading needs
 //! CAP_NET_ADMIN there too: the kernel shows the packet filter to nobody else.
 
-mod legacy;
 mod numbers;
 mod read;
 mod user_data;
@@ -12,6 +11,5 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use legacy::legacy_tables;
 pub use read::{Reading, generation, ruleset};
 pub use write::commit;

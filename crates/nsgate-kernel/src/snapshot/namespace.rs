@@ -6,7 +6,7 @@ use super::settings;
 use crate::error::Error;
 use crate::netlink::{Listing, Protocol, Socket};
 use crate::netns::Netns;
-use crate::{nftables, rtnetlink, sockets};
+use crate::{legacy, nftables, rtnetlink, sockets};
 
 /// What one look at a namespace gave.
 pub(super) struct Look {
@@ -100,9 +100,11 @@ impl Look {
             }
             Err(error) => self.limit(what, &error),
         }
-        match nftables::legacy_tables() {
-            Ok(tables) => self.namespace.ruleset.legacy_tables = tables,
-            Err(error) => self.limit("the tables of iptables-legacy", &error),
+        let legacy = legacy::tables();
+        self.namespace.ruleset.legacy_tables = legacy.names;
+        self.namespace.ruleset.legacy = legacy.tables;
+        for (what, error) in legacy.unread {
+            self.limit(&what, &error);
         }
     }
 

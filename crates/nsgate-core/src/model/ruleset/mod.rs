@@ -50,6 +50,8 @@ pub struct Ruleset {
     pub generation: u32,
     /// The tables of the older engine (`iptables-legacy`) that exist here, such as `ip nat`.
     pub legacy_tables: Vec<String>,
+    /// Those of them that could be read, with their rules in the terms of nftables; they cannot be changed as such.
+    pub legacy: Vec<Table>,
 }
 
 /// The family of a table (NFPROTO_*).
@@ -245,12 +247,19 @@ impl Ruleset {
         self.tables.iter().find(|t| t.family == family && t.name == name)
     }
 
-    /// All chains at a hook that see packets, with their tables, in the order the kernel asks them.
+    /// Whether a table of this ruleset belongs to the older engine.
+    pub fn is_legacy(&self, table: &Table) -> bool {
+        self.legacy.iter().any(|t| std::ptr::eq(t, table))
+    }
+
+    /// All chains at a hook that see packets, with their tables, in the order the kernel asks them; those of the older
+    /// engine are among them.
     pub fn chains_at(&self, hook: Hook) -> Vec<(&Table, &Chain, &BaseChain)> {
         let mut chains: Vec<_> = self
             .tables
             .iter()
             .filter(|t| !t.dormant)
+            .chain(&self.legacy)
             .flat_map(|t| t.chains.iter().map(move |c| (t, c)))
             .filter_map(|(t, c)| Some((t, c, c.base.as_ref().filter(|b| b.hook == hook)?)))
             .collect();

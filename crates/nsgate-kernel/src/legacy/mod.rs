@@ -1,0 +1,129 @@
+//! The packet filter of the older engine (iptables-legacy), which works beside nftables at the same hooks.
+//!
+//! It is read by socket options that each give one table as one block of bytes. Asking for a table that is not there
+//! would make it, so only those are asked for that the namespace lists. It is never changed from here.
+
+mod blob;
+mod entry;
+
+use std::io::ErrorKind;
+use std::os::fd::AsFd as _;
+
+use nsgate_core::model::ruleset::{Table, TableFamily};
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
+
+use self::blob::Head;
+use crate::error::Error;
+use crate::sys;
+
+/// The largest table that is read, in bytes.
+const LARGEST: usize = 256 << 20;
+/// How often a table that changes its size meanwhile is asked for again.
+const ATTEMPTS: usize = 4;
+
+/// IPT_SO_GET_INFO and IPT_SO_GET_ENTRIES, which have the same numbers for IPv6.
+const GET_HEAD: libc::c_int = 64;
+const GET_ENTRIES: libc::c_int = 65;
+
+/// One family of the older engine.
+#[derive(Clone, Copy, Debug)]
+struct Family {
+    family: TableFamily,
+    /// Where the namespace lists the tables that there are.
+    list: &'static str,
+    address: AddressFamily,
+    level: libc::c_int,
+}
+
+const FAMILIES: [Family; 2] = [
+    Family {
+        family: TableFamily::Ip,
+        list: "/proc/thread-self/net/ip_tables_names",
+        address: AddressFamily::INET,
+        level: libc::IPPROTO_IP,
+    },
+    Family {
+        family: TableFamily::Ip6,
+        list: "/proc/thread-self/net/ip6_tables_names",
+        address: AddressFamily::INET6,
+        level: libc::IPPROTO_IPV6,
+    },
+];
+
+/// What there is of the older engine in the namespace of this thread.
+#[derive(Clone, Debug, Default)]
+pub struct Legacy {
+    /// The names of its tables, such as `ip nat`.
+    pub names: Vec<String>,
+    /// Those of them that could be read. The handle of a rule is its number within its chain, counted from 1.
+    pub tables: Vec<Table>,
+    /// What could not be read, each with the reason.
+    pub unread: Vec<(String, Error)>,
+}
+
+/// Reads the tables of the older engine in the namespace of this thread.
+pub fn tables() -> Legacy {
+    let mut legacy = Legacy::default();
+    for family in FAMILIES {
+        let names = match listed(family) {
+            Ok(names) => names,
+            Err(error) => {
+                legacy.unread.push((format!("the tables of iptables-legacy for {}", family.family), error));
+                continue;
+            }
+        };
+        for name in names {
+            let full = format!("{} {name}", family.family);
+            match read(family, &name) {
+                Ok(table) => legacy.tables.push(table),
+                Err(error) => legacy.unread.push((format!("table {full} of iptables-legacy"), error)),
+            }
+            legacy.names.push(full);
+        }
+    }
+    legacy
+}
+
+/// The names of a family's tables.
+fn listed(family: Family) -> Result<Vec<String>, Error> {
+    match std::fs::read_to_string(family.list) {
+        Ok(names) => Ok(names.lines().map(ToOwned::to_owned).collect()),
+        // Nothing of the older engine is there.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => {
+            let errno = error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
+            Err(Error::new("read", family.list, errno))
+        }
+    }
+}
+
+fn read(family: Family, name: &str) -> Result<Table, Error> {
+    let failed = |errno| Error::new("read", format!("table {} {name} of iptables-legacy", family.family), errno);
+    let socket = net::socket_with(family.address, SocketType::RAW, SocketFlags::CLOEXEC, Some(net::ipproto::RAW))
+        .map_err(failed)?;
+    let ask = |option, buffer: &mut [u8]| sys::get_socket_option(socket.as_fd(), family.level, option, buffer);
+    let unreadable = |why| Error::answer("read", format!("table {} {name} of iptables-legacy", family.family), why);
+    for _ in 0..ATTEMPTS {
+        let mut bytes = blob::head_request(name);
+        ask(GET_HEAD, &mut bytes).map_err(failed)?;
+        let head = Head::read(&bytes).ok_or_else(|| unreadable("its head cannot be understood"))?;
+        if head.size > LARGEST {
+            return Err(unreadable("it is too large"));
+        }
+        let mut bytes = blob::entries_request(name, head.size);
+        match ask(GET_ENTRIES, &mut bytes) {
+            Ok(()) => {
+                let table = blob::table(family.family, name, &head, blob::entries(&bytes));
+                return table.ok_or_else(|| unreadable("its rules cannot be understood"));
+            }
+            // Its size has changed meanwhile.
+            Err(Errno::AGAIN | Errno::INVAL) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+    }
+    Err(unreadable("it kept changing"))
+}
+
+#[cfg(test)]
+mod tests;
