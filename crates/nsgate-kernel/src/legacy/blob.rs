@@ -98,12 +98,11 @@ pub(super) fn table(family: TableFamily, name: &str, head: &Head, bytes: &[u8]) 
             chains.push(chain_at(hook, name));
         }
         let Some(chain) = chains.last_mut() else { continue };
-        match (&mut chain.base, head.is_policy(*offset)) {
-            (Some(base), true) => base.policy_drop = matches!(entry.target, Target::Verdict(Verdict::Drop)),
-            _ => {
-                let handle = chain.rules.len() as u64 + 1;
-                chain.rules.push(Rule { handle, expressions: entry.expressions(&names)?, comment: None });
-            }
+        if let (Some(base), true) = (&mut chain.base, head.is_policy(*offset)) {
+            base.policy_drop = matches!(entry.target, Target::Verdict(Verdict::Drop));
+        } else {
+            let handle = chain.rules.len() as u64 + 1;
+            chain.rules.push(Rule { handle, expressions: entry.expressions(&names)?, comment: None });
         }
     }
     for chain in chains.iter_mut().filter(|c| c.base.is_none()) {

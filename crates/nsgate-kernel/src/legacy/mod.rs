@@ -26,25 +26,25 @@ const ATTEMPTS: usize = 4;
 const GET_HEAD: libc::c_int = 64;
 const GET_ENTRIES: libc::c_int = 65;
 
-/// One family of the older engine.
+/// The older engine for one family.
 #[derive(Clone, Copy, Debug)]
-struct Family {
-    family: TableFamily,
+struct Engine {
+    of: TableFamily,
     /// Where the namespace lists the tables that there are.
     list: &'static str,
     address: AddressFamily,
     level: libc::c_int,
 }
 
-const FAMILIES: [Family; 2] = [
-    Family {
-        family: TableFamily::Ip,
+const ENGINES: [Engine; 2] = [
+    Engine {
+        of: TableFamily::Ip,
         list: "/proc/thread-self/net/ip_tables_names",
         address: AddressFamily::INET,
         level: libc::IPPROTO_IP,
     },
-    Family {
-        family: TableFamily::Ip6,
+    Engine {
+        of: TableFamily::Ip6,
         list: "/proc/thread-self/net/ip6_tables_names",
         address: AddressFamily::INET6,
         level: libc::IPPROTO_IPV6,
@@ -65,17 +65,17 @@ pub struct Legacy {
 /// Reads the tables of the older engine in the namespace of this thread.
 pub fn tables() -> Legacy {
     let mut legacy = Legacy::default();
-    for family in FAMILIES {
-        let names = match listed(family) {
+    for engine in ENGINES {
+        let names = match listed(engine) {
             Ok(names) => names,
             Err(error) => {
-                legacy.unread.push((format!("the tables of iptables-legacy for {}", family.family), error));
+                legacy.unread.push((format!("the tables of iptables-legacy for {}", engine.of), error));
                 continue;
             }
         };
         for name in names {
-            let full = format!("{} {name}", family.family);
-            match read(family, &name) {
+            let full = format!("{} {name}", engine.of);
+            match read(engine, &name) {
                 Ok(table) => legacy.tables.push(table),
                 Err(error) => legacy.unread.push((format!("table {full} of iptables-legacy"), error)),
             }
@@ -86,24 +86,24 @@ pub fn tables() -> Legacy {
 }
 
 /// The names of a family's tables.
-fn listed(family: Family) -> Result<Vec<String>, Error> {
-    match std::fs::read_to_string(family.list) {
+fn listed(engine: Engine) -> Result<Vec<String>, Error> {
+    match std::fs::read_to_string(engine.list) {
         Ok(names) => Ok(names.lines().map(ToOwned::to_owned).collect()),
         // Nothing of the older engine is there.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => {
             let errno = error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
-            Err(Error::new("read", family.list, errno))
+            Err(Error::new("read", engine.list, errno))
         }
     }
 }
 
-fn read(family: Family, name: &str) -> Result<Table, Error> {
-    let failed = |errno| Error::new("read", format!("table {} {name} of iptables-legacy", family.family), errno);
-    let socket = net::socket_with(family.address, SocketType::RAW, SocketFlags::CLOEXEC, Some(net::ipproto::RAW))
+fn read(engine: Engine, name: &str) -> Result<Table, Error> {
+    let failed = |errno| Error::new("read", format!("table {} {name} of iptables-legacy", engine.of), errno);
+    let socket = net::socket_with(engine.address, SocketType::RAW, SocketFlags::CLOEXEC, Some(net::ipproto::RAW))
         .map_err(failed)?;
-    let ask = |option, buffer: &mut [u8]| sys::get_socket_option(socket.as_fd(), family.level, option, buffer);
-    let unreadable = |why| Error::answer("read", format!("table {} {name} of iptables-legacy", family.family), why);
+    let ask = |option, buffer: &mut [u8]| sys::get_socket_option(socket.as_fd(), engine.level, option, buffer);
+    let unreadable = |why| Error::answer("read", format!("table {} {name} of iptables-legacy", engine.of), why);
     for _ in 0..ATTEMPTS {
         let mut bytes = blob::head_request(name);
         ask(GET_HEAD, &mut bytes).map_err(failed)?;
@@ -114,7 +114,7 @@ fn read(family: Family, name: &str) -> Result<Table, Error> {
         let mut bytes = blob::entries_request(name, head.size);
         match ask(GET_ENTRIES, &mut bytes) {
             Ok(()) => {
-                let table = blob::table(family.family, name, &head, blob::entries(&bytes));
+                let table = blob::table(engine.of, name, &head, blob::entries(&bytes));
                 return table.ok_or_else(|| unreadable("its rules cannot be understood"));
             }
             // Its size has changed meanwhile.

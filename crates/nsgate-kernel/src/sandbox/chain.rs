@@ -116,12 +116,14 @@ const AWAITED: [Signal; 5] = [Signal::CHILD, Signal::HUP, Signal::INT, Signal::Q
 /// Failures of processes that cannot come back are written to `report`.
 pub(super) fn make(user_map: Option<&UserMap>, report: BorrowedFd<'_>) -> Result<Side, Failure> {
     let failed = |step| move |errno| Failure { step, errno };
-    let mut namespaces = UnshareFlags::NEWNET | UnshareFlags::NEWNS | UnshareFlags::NEWPID;
-    namespaces.set(UnshareFlags::NEWUSER, user_map.is_some());
-    sys::unshare(namespaces).map_err(failed(Step::Unshare))?;
     if let Some(map) = user_map {
+        sys::unshare(UnshareFlags::NEWUSER).map_err(failed(Step::Unshare))?;
         map.write().map_err(failed(Step::MapUser))?;
     }
+    // After the user namespace has its root: the kernel gives that user the network namespace's files in /proc when it
+    // makes them, or nobody.
+    let namespaces = UnshareFlags::NEWNET | UnshareFlags::NEWNS | UnshareFlags::NEWPID;
+    sys::unshare(namespaces).map_err(failed(Step::Unshare))?;
     let (dead, alive) = pipe_with(PipeFlags::CLOEXEC).map_err(failed(Step::Fork))?;
     sys::notice_children();
     let masked = Signals::of(&AWAITED);
