@@ -170,4 +170,6 @@ impl fmt::Display for Failed {
 impl std::error::Error for Failed {}
 
 #[cfg(test)]
+mod interop;
+#[cfg(test)]
 mod tests;

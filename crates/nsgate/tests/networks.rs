@@ -385,3 +385,29 @@ fn a_command_runs_inside() {
         assert!(errors.contains("ns_1"), "the nearest name is offered: {errors}");
     });
 }
+
+#[test]
+#[ignore = "needs Debian's iproute2, procps and nft; run by cargo xtask interop"]
+fn the_lines_of_a_plan_do_by_hand_what_up_does() {
+    test(|| {
+        uplink();
+        let three = file("three", THREE);
+        let before = everything();
+        let plan = json(0, &["plan", &three, "--json"]);
+        for step in plan["steps"].as_array().unwrap() {
+            let line = step["command"].as_str().unwrap();
+            let shell = Command::new("sh").args(["-c", line]).output().unwrap();
+            assert!(shell.status.success(), "{line}: {}", String::from_utf8_lossy(&shell.stderr));
+        }
+        ends(0, &["status", &three]);
+        reaches("ns_1", "114.114.114.114");
+        ends(0, &["down", "three"]);
+        // Whoever does it by hand has to remember what was there before.
+        for line in plan["steps"].as_array().unwrap().iter().filter_map(|step| step["command"].as_str()) {
+            if let Some(setting) = line.strip_suffix("=1").filter(|line| line.contains(".eth2.")) {
+                assert!(Command::new("sh").args(["-c", &format!("{setting}=0")]).status().unwrap().success());
+            }
+        }
+        as_before(&before);
+    });
+}

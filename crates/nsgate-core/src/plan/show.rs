@@ -371,7 +371,7 @@ impl Display for RuleWords<'_> {
             write!(f, " suppress_prefixlength {length}")?;
         }
         match rule.made_by {
-            PROTOCOL_BOOT => Ok(()),
+            0 => Ok(()),
             protocol => write!(f, " protocol {}", protocol_word(protocol)),
         }
     }

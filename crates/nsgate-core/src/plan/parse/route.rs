@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::cursor::{self, Cursor, ParseError};
 use crate::model::{Family, RouteKind, Rule, RuleAction, Scope, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
-use crate::plan::step::{Hop, NewRoute, PROTOCOL_BOOT};
+use crate::plan::step::{Hop, NewRoute};
 
 const KINDS: [RouteKind; 9] = [
     RouteKind::Unicast,
@@ -227,7 +227,7 @@ fn empty_rule() -> Rule {
         vrf: false,
         suppress_prefix_length: None,
         action: RuleAction::Nop,
-        made_by: PROTOCOL_BOOT,
+        made_by: 0,
     }
 }
 
