@@ -85,6 +85,13 @@ fn the_article_reads_as_it_is_meant() {
 }
 
 #[test]
+fn the_examples_are_complete() {
+    for text in [include_str!("../../../../examples/article.toml"), include_str!("../../../../examples/bridge.toml")] {
+        wanted(text, &world(""));
+    }
+}
+
+#[test]
 fn what_is_left_out_is_filled_in() {
     let text = r#"
 name = "shop"
