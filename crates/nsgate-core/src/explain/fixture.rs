@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 
 use crate::model::{
-    Address, AddressFlags, Family, Link, LinkIndex, LinkKind, Namespace, NetnsName, NextHop, OperState, Peer, Route,
-    RouteKind, Rule, RuleAction, Scope, Setting, Sysctl, TABLE_LOCAL, TABLE_MAIN, World,
+    Address, AddressFlags, Bridge, BridgePort, Family, Link, LinkIndex, LinkKind, Mac, Namespace, NetnsName, NextHop,
+    OperState, Peer, Route, RouteKind, Rule, RuleAction, Scope, Setting, Sysctl, TABLE_LOCAL, TABLE_MAIN, World,
 };
 use crate::trace::{
     Counters, Ending, Header, Identity, Journey, Leg, Observation, Probe, ProbeKind, Sight, Watched, Way,
@@ -48,6 +48,65 @@ impl Fixture {
         };
         fixture.connect_all();
         fixture
+    }
+
+    /// `ns_1` (1.1.1.2) and `ns_2` (1.1.1.4) on the bridge br0 (1.1.1.3) of `host`, by its ports veth3 and veth4; the
+    /// probe is an echo request from one to the other.
+    pub(crate) fn lan() -> Self {
+        let bridge = LinkIndex(9);
+        let port = |index, link, peer| Link {
+            master: Some(bridge),
+            port: Some(BridgePort::default()),
+            ..veth(index, link, &[], (peer, 2))
+        };
+        let mut host = netns("host", 1);
+        host.links.push(port(2, "veth3", "ns_1"));
+        host.links.push(port(3, "veth4", "ns_2"));
+        let kind = LinkKind::Bridge(Bridge::default());
+        host.links.push(Link { kind, peer: Peer::None, ..veth(9, "br0", &["1.1.1.3/24"], ("x", 0)) });
+        let mut ns_1 = netns("ns_1", 2);
+        ns_1.links.push(veth(2, "veth2", &["1.1.1.2/24"], ("host", 2)));
+        let mut ns_2 = netns("ns_2", 3);
+        ns_2.links.push(veth(2, "veth2", &["1.1.1.4/24"], ("host", 3)));
+        let mut namespaces = vec![host, ns_1, ns_2];
+        for netns in &mut namespaces {
+            let inode = netns.inode as u8;
+            for link in netns.links.iter_mut().filter(|link| link.index.0 > 1) {
+                link.mac = Some(Mac([2, 0, 0, 0, inode, link.index.0 as u8]));
+            }
+        }
+        let world = World { namespaces, limits: Vec::new() };
+        let mut fixture = Self { world, observation: observation("1.1.1.4", ProbeKind::Icmp) };
+        fixture.connect_all();
+        fixture
+    }
+
+    /// The experiment with a tunnel vxlan10 over it, between `ns_1` (10.200.0.2) and `host` (10.200.0.1), of which
+    /// `ns_1` does not know where its other end is; the probe is an echo request through it.
+    pub(crate) fn overlay() -> Self {
+        let mut fixture = Self::experiment();
+        for (netns, local, address, mac) in [
+            ("host", "1.1.1.3", "10.200.0.1/24", [2, 0, 0, 0, 10, 1]),
+            ("ns_1", "1.1.1.2", "10.200.0.2/24", [2, 0, 0, 0, 10, 2]),
+        ] {
+            let kind = LinkKind::Vxlan { vni: 10, remote: None, local: Some(ip(local)), port: 4789 };
+            let link = Link { kind, mac: Some(Mac(mac)), peer: Peer::None, ..veth(9, "vxlan10", &[address], ("x", 0)) };
+            let routes: Vec<Route> = connected(&link).into_iter().collect();
+            let netns = fixture.netns(netns);
+            netns.routes.extend(routes);
+            netns.links.push(link);
+        }
+        fixture.observation = observation("10.200.0.1", ProbeKind::Icmp);
+        fixture
+    }
+
+    /// Everything that was seen came in frames from this interface to that one, or to everybody.
+    pub(crate) fn framed(&mut self, from: (&str, &str), to: Option<(&str, &str)>) {
+        let mut mac = |(netns, link): (&str, &str)| self.link(netns, link).mac.unwrap();
+        let macs = (mac(from), to.map_or(Mac([255; 6]), &mut mac));
+        for sight in &mut self.observation.journey.sights {
+            sight.header.macs = Some(macs);
+        }
     }
 
     /// The same with an IPv6 probe.

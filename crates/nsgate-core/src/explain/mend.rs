@@ -8,8 +8,10 @@ use super::Loss;
 use crate::filter::{Connection, Decision, End, Subject, walk};
 use crate::model::ruleset::{Hook, Ruleset, parse};
 use crate::model::segment::{Place as At, Segment};
-use crate::model::{Family, Link, LinkName, Namespace, Neighbour, Route, RouteKind, Setting, Sysctl};
-use crate::plan::{Action, Change, Hop, LinkSetting, NewAddress, NewNeighbour, NewRoute, Plan, Step};
+use crate::model::{
+    Family, ForwardingEntry, Link, LinkName, Mac, Namespace, Neighbour, Route, RouteKind, Setting, Sysctl,
+};
+use crate::plan::{Action, Change, Hop, LinkSetting, NewAddress, NewForwarding, NewNeighbour, NewRoute, Plan, Step};
 use crate::trace::{Leg, Way};
 use nsgate_packet::Transport;
 
@@ -158,6 +160,18 @@ pub(super) fn forget_neighbour(netns: &Namespace, link: &Link, entry: &Neighbour
         proxy: entry.proxy,
     };
     Plan::of(Step::new(&netns.name, Action::Neighbour(Change::Delete, gone)))
+}
+
+/// Says who is behind a port of a bridge, or behind which remote end of a tunnel.
+pub(super) fn add_forwarding(netns: &Namespace, link: &Link, mac: Mac, remote: Option<IpAddr>) -> Plan {
+    let entry = NewForwarding { dev: link.name.clone(), mac, remote, vlan: None };
+    Plan::of(Step::new(&netns.name, Action::Forwarding(Change::Add, entry)))
+}
+
+/// Takes an entry out of a forwarding database.
+pub(super) fn delete_forwarding(netns: &Namespace, link: &Link, entry: &ForwardingEntry) -> Plan {
+    let gone = NewForwarding { dev: link.name.clone(), mac: entry.mac, remote: entry.remote, vlan: entry.vlan };
+    Plan::of(Step::new(&netns.name, Action::Forwarding(Change::Delete, gone)))
 }
 
 /// Answers for an address on a link.

@@ -30,6 +30,7 @@ mod service;
 mod size;
 mod translation;
 mod ttl;
+mod tunnel;
 mod turn;
 mod uncertain;
 mod upstream;
@@ -71,6 +72,8 @@ const ORDER: &[Check] = &[
     link::down,
     link::without_carrier,
     bridge::detached,
+    bridge::blocked,
+    tunnel::unresolved,
     prefix::wrong,
     neighbour::wrong_address,
     size::exceeded,

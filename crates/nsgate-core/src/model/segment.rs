@@ -25,23 +25,38 @@ pub struct Segment<'a> {
     pub places: Vec<Place<'a>>,
     /// The wire leads on to where this World cannot see: hardware, a process, an unknown namespace.
     pub open: bool,
+    /// For each place, in the same order, the place before it on the way from the first.
+    before: Vec<usize>,
 }
 
 impl<'a> Segment<'a> {
     /// The segment that an interface is on.
     pub fn of(world: &'a World, netns: &'a Namespace, link: &'a Link) -> Self {
-        let mut segment = Self { places: Vec::new(), open: false };
+        let mut segment = Self { places: Vec::new(), open: false, before: Vec::new() };
         let mut seen: BTreeSet<(&NetnsName, LinkIndex)> = BTreeSet::new();
-        let mut waiting = VecDeque::from([Place { netns, link }]);
-        while let Some(place) = waiting.pop_front() {
+        let mut waiting = VecDeque::from([(Place { netns, link }, 0)]);
+        while let Some((place, before)) = waiting.pop_front() {
             if !seen.insert((&place.netns.name, place.link.index)) {
                 continue;
             }
+            let here = segment.places.len();
             segment.places.push(place);
+            segment.before.push(before);
             segment.open |= leads_out_of_sight(place);
-            waiting.extend(next_to(world, place));
+            waiting.extend(next_to(world, place).into_iter().map(|next| (next, here)));
         }
         segment
+    }
+
+    /// The interfaces that a frame passes on its way from the first place to this one, both included; empty if this one
+    /// is not on the segment.
+    pub fn way_to(&self, netns: &NetnsName, link: LinkIndex) -> Vec<Place<'a>> {
+        let end = self.places.iter().position(|p| p.netns.name == *netns && p.link.index == link);
+        // Each place stands behind the one before it.
+        let back = std::iter::successors(end, |here| self.before.get(*here).copied().filter(|before| before < here));
+        let mut way: Vec<Place<'a>> = back.filter_map(|here| self.places.get(here).copied()).collect();
+        way.reverse();
+        way
     }
 
     /// Those that hold an address.
