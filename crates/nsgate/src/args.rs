@@ -12,14 +12,14 @@ use crate::commands;
     arg_required_else_help = true,
     subcommand_required = true,
     max_term_width = 80,
-    after_help = "Examples:\n  nsgate lab                          watch one lost packet being found, without root\n  \
-                  nsgate trace ns_1 114.114.114.114   where does the packet die, and what mends it?\n\n\
-                  Exit codes: 0 yes, 1 no (lost, drift), 2 usage, 3 not permitted or not supported,\n\
+    after_help = "Examples:\n  nsgate lab                          see one lost packet being found\n  \
+                  nsgate trace ns_1 114.114.114.114   where does a packet die, what mends it?\n\n\
+                  Exit codes: 0 yes, 1 no (lost, drift), 2 usage, 3 not permitted or supported,\n\
                   4 refused and restored, 5 refused and not fully restored, 70 a bug."
 )]
 pub(crate) struct Args {
-    /// When to use colour
-    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    /// When to use colour: auto, always or never
+    #[arg(long, value_name = "WHEN", default_value = "auto", hide_possible_values = true, global = true)]
     pub(crate) color: Color,
 
     #[command(subcommand)]
@@ -40,7 +40,6 @@ pub(crate) enum Color {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Watch one lost packet being found, in a sandbox that needs no root
     Lab(commands::lab::LabArgs),
 
     /// Show what `up` would do, as the commands an operator would type
