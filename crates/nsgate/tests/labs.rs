@@ -140,15 +140,15 @@ fn every_lab_is_listed() {
     for lab in listed.as_array().unwrap() {
         assert!(text.contains(lab["title"].as_str().unwrap()), "{text}");
     }
-    assert_eq!(listed.as_array().unwrap().len(), 4);
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }
 
 #[test]
-fn an_unknown_lab_is_a_usage_error_that_names_the_known_ones() {
+fn an_unknown_lab_is_a_usage_error_that_names_the_nearest() {
     let output = nsgate(&["lab", "artikle"]);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr.contains("artikle") && stderr.contains("article, dnat, router, ipv6"), "{stderr}");
+    assert!(stderr.contains("artikle") && stderr.contains("did you mean article?"), "{stderr}");
 }
 
 /// Every process of a lab holds the writing end of its output: when that closes, all of them are gone, and with the last

@@ -88,9 +88,12 @@ fn perform(name: &str, lab: &Lab, args: &LabArgs, output: &mut Output) -> Result
 fn find(wanted: &str) -> Result<(&'static str, Lab), Failure> {
     let found = lab::find(wanted).map_err(|error| Failure::new(FailureKind::Bug, error))?;
     found.ok_or_else(|| {
-        let names = lab::LABS.map(|(name, _)| name).join(", ");
-        Failure::new(FailureKind::Usage, anyhow::anyhow!("there is no lab '{wanted}'"))
-            .hint(format!("the labs are {names}"))
+        let failure = Failure::new(FailureKind::Usage, anyhow::anyhow!("there is no lab '{wanted}'"));
+        match (lab::without(wanted), lab::like(wanted)) {
+            (Some(reason), _) => failure.hint(format!("{wanted} has none: {reason}")),
+            (None, Some(near)) => failure.hint(format!("did you mean {near}?")),
+            (None, None) => failure.hint("`nsgate lab --list` lists the labs"),
+        }
     })
 }
 

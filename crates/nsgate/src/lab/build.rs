@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use nsgate_core::model::Limit;
+use nsgate_core::plan::Plan;
 use nsgate_kernel::netns::{self, Netns};
 use nsgate_kernel::server::Server;
 use nsgate_kernel::{apply, settle};
@@ -21,6 +22,15 @@ pub(super) fn run(lines: &[Line]) -> Result<(Observed, Option<String>)> {
         apply::perform(step).map_err(|error| anyhow!("`{text}`: {error}"))?;
     }
     Ok((Observed::Changed(lines.len()), None))
+}
+
+/// Does what a verdict says mends it.
+pub(super) fn fix(plan: &Plan) -> Result<(Observed, Option<String>)> {
+    for step in &plan.steps {
+        apply::perform(step).map_err(|error| anyhow!("`{step}`: {error}"))?;
+    }
+    let problem = plan.steps.is_empty().then(|| "the verdict has no commands that mend it".to_owned());
+    Ok((Observed::Mended(plan.commands()), problem))
 }
 
 /// Starts a service.

@@ -1,15 +1,102 @@
 //! The labs that are compiled in.
 
 use anyhow::{Context, Result};
+use nsgate_core::explain::Cause;
 
 use super::Lab;
 
 /// Every lab's name and file; the first is the one that runs when none is named.
-pub(crate) const LABS: [(&str, &str); 4] = [
+pub(crate) const LABS: [(&str, &str); 53] = [
     ("article", include_str!("../../labs/article.toml")),
     ("dnat", include_str!("../../labs/dnat.toml")),
     ("router", include_str!("../../labs/router.toml")),
     ("ipv6", include_str!("../../labs/ipv6.toml")),
+    ("delivered", include_str!("../../labs/delivered.toml")),
+    ("delivered-v6", include_str!("../../labs/delivered-v6.toml")),
+    ("forwarding-disabled", include_str!("../../labs/forwarding-disabled.toml")),
+    ("forwarding-disabled-one", include_str!("../../labs/forwarding-disabled-one.toml")),
+    ("forwarding-disabled-v6", include_str!("../../labs/forwarding-disabled-v6.toml")),
+    ("link-down", include_str!("../../labs/link-down.toml")),
+    ("link-down-v6", include_str!("../../labs/link-down-v6.toml")),
+    ("link-down-loopback", include_str!("../../labs/link-down-loopback.toml")),
+    ("no-carrier", include_str!("../../labs/no-carrier.toml")),
+    ("route-missing", include_str!("../../labs/route-missing.toml")),
+    ("route-missing-gateway", include_str!("../../labs/route-missing-gateway.toml")),
+    ("route-missing-v6", include_str!("../../labs/route-missing-v6.toml")),
+    ("route-blocking", include_str!("../../labs/route-blocking.toml")),
+    ("route-blocking-prohibit", include_str!("../../labs/route-blocking-prohibit.toml")),
+    ("route-blocking-v6", include_str!("../../labs/route-blocking-v6.toml")),
+    ("rp-filter", include_str!("../../labs/rp-filter.toml")),
+    ("snat-missing", include_str!("../../labs/snat-missing.toml")),
+    ("snat-missing-v6", include_str!("../../labs/snat-missing-v6.toml")),
+    ("service-closed", include_str!("../../labs/service-closed.toml")),
+    ("service-closed-udp", include_str!("../../labs/service-closed-udp.toml")),
+    ("service-closed-v6", include_str!("../../labs/service-closed-v6.toml")),
+    ("address-missing", include_str!("../../labs/address-missing.toml")),
+    ("address-missing-sender", include_str!("../../labs/address-missing-sender.toml")),
+    ("address-missing-v6", include_str!("../../labs/address-missing-v6.toml")),
+    ("address-duplicate", include_str!("../../labs/address-duplicate.toml")),
+    ("address-duplicate-v6", include_str!("../../labs/address-duplicate-v6.toml")),
+    ("address-tentative", include_str!("../../labs/address-tentative.toml")),
+    ("prefix-wrong", include_str!("../../labs/prefix-wrong.toml")),
+    ("prefix-wrong-v6", include_str!("../../labs/prefix-wrong-v6.toml")),
+    ("neighbour-wrong", include_str!("../../labs/neighbour-wrong.toml")),
+    ("neighbour-wrong-v6", include_str!("../../labs/neighbour-wrong-v6.toml")),
+    ("mtu-exceeded", include_str!("../../labs/mtu-exceeded.toml")),
+    ("filter-drop", include_str!("../../labs/filter-drop.toml")),
+    ("filter-drop-policy", include_str!("../../labs/filter-drop-policy.toml")),
+    ("filter-drop-answer", include_str!("../../labs/filter-drop-answer.toml")),
+    ("filter-drop-ingress", include_str!("../../labs/filter-drop-ingress.toml")),
+    ("filter-drop-arp", include_str!("../../labs/filter-drop-arp.toml")),
+    ("filter-drop-v6", include_str!("../../labs/filter-drop-v6.toml")),
+    ("filter-drop-v6-neighbour", include_str!("../../labs/filter-drop-v6-neighbour.toml")),
+    ("source-martian", include_str!("../../labs/source-martian.toml")),
+    ("return-route-missing", include_str!("../../labs/return-route-missing.toml")),
+    ("return-route-missing-v6", include_str!("../../labs/return-route-missing-v6.toml")),
+    ("ttl-expired", include_str!("../../labs/ttl-expired.toml")),
+    ("ttl-expired-hops", include_str!("../../labs/ttl-expired-hops.toml")),
+    ("ttl-expired-v6", include_str!("../../labs/ttl-expired-v6.toml")),
+    ("echo-ignored", include_str!("../../labs/echo-ignored.toml")),
+    ("echo-ignored-v6", include_str!("../../labs/echo-ignored-v6.toml")),
+    ("neighbour-failed", include_str!("../../labs/neighbour-failed.toml")),
+    ("bridge-port-blocked", include_str!("../../labs/bridge-port-blocked.toml")),
+];
+
+/// The causes that no lab shows, and why.
+const WITHOUT: [(Cause, &str); 33] = [
+    (Cause::Ipv6Disabled, "nsgate does not name it yet"),
+    (Cause::RouteWrong, "nsgate does not name it yet"),
+    (Cause::RulePolicy, "nsgate does not name it yet"),
+    (Cause::NeighbourTableFull, "its limits are those of the whole machine, and a sandbox cannot reach them"),
+    (Cause::BpfDrop, "the kernel lets nobody but root load such programs"),
+    (Cause::QdiscDrop, "nsgate does not name it yet"),
+    (Cause::SecurityDrop, "the policy of a security module is that of the whole machine"),
+    (Cause::XfrmDrop, "nsgate does not name it yet"),
+    (Cause::FragmentLost, "nsgate does not name it yet"),
+    (Cause::ChecksumBad, "nsgate does not name it yet"),
+    (Cause::MacMismatch, "nsgate does not name it yet"),
+    (Cause::TunnelUnresolved, "nsgate does not name it yet"),
+    (Cause::ServiceOverloaded, "nsgate does not name it yet"),
+    (Cause::RouterAdvertisementLost, "nothing in a sandbox sends router advertisements"),
+    (Cause::LocalnetUnrouted, "nsgate does not name it yet"),
+    (Cause::BridgeFiltered, "it needs a kernel module that is not loaded everywhere"),
+    (Cause::SnatMismatch, "nsgate does not name it yet"),
+    (Cause::SnatAddressWrong, "nsgate does not name it yet"),
+    (Cause::SnatExhausted, "nsgate does not name it yet"),
+    (Cause::SnatUnwanted, "nsgate does not name it yet"),
+    (Cause::MasqueradeNoAddress, "nsgate does not name it yet"),
+    (Cause::DnatMissing, "nsgate does not name it yet"),
+    (Cause::DnatMismatch, "nsgate does not name it yet"),
+    (Cause::DnatTargetWrong, "nsgate does not name it yet"),
+    (Cause::HairpinMissing, "nsgate does not name it yet"),
+    (Cause::ConntrackFull, "its limit is that of the whole machine, and a sandbox cannot change it"),
+    (Cause::ConntrackStale, "nsgate does not name it yet"),
+    (Cause::ConntrackInvalid, "nsgate does not name it yet"),
+    (Cause::ReturnPathAsymmetric, "nsgate does not name it yet"),
+    (Cause::UpstreamSilent, "nsgate does not name it yet"),
+    (Cause::ResolverUnreachable, "nsgate does not name it yet"),
+    (Cause::NotPermitted, "there is nothing to see where nothing may be seen"),
+    (Cause::Uncertain, "a loss that nsgate cannot explain cannot be had on purpose"),
 ];
 
 /// The lab of this name, or the first that shows the cause of this code; none if there is neither.
@@ -29,9 +116,31 @@ pub(crate) fn find(wanted: &str) -> Result<Option<(&'static str, Lab)>> {
     Ok(None)
 }
 
+/// Why there is no lab for the cause of this code.
+pub(crate) fn without(wanted: &str) -> Option<&'static str> {
+    WITHOUT.iter().find(|(cause, _)| cause.code() == wanted).map(|(_, reason)| *reason)
+}
+
+/// The name of a lab that is most like this one, if any is alike enough.
+pub(crate) fn like(wanted: &str) -> Option<&'static str> {
+    /// What differs more than this is no slip of the finger.
+    const ALIKE: f64 = 0.8;
+    let scored = LABS.iter().map(|(name, _)| (strsim::jaro_winkler(wanted, name), *name));
+    scored.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(likeness, _)| *likeness >= ALIKE).map(|(_, name)| name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_cause_has_a_lab_or_a_reason() {
+        let labs: Vec<Lab> = LABS.iter().map(|(_, text)| text.parse().unwrap()).collect();
+        for cause in Cause::ALL {
+            let shown = labs.iter().any(|lab| lab.codes.iter().any(|code| code == cause.code()));
+            assert_ne!(shown, without(cause.code()).is_some(), "{cause} has a lab or a reason why not, and only one");
+        }
+    }
 
     #[test]
     fn every_lab_is_well_formed() {
@@ -47,7 +156,7 @@ mod tests {
     fn a_lab_is_found_by_name_and_by_cause() {
         let found = |wanted: &str| find(wanted).unwrap().map(|(name, _)| name);
         assert_eq!(found("router"), Some("router"));
-        assert_eq!(found("forwarding-disabled"), Some("article"));
+        assert_eq!(found("forwarding-disabled"), Some("forwarding-disabled"));
         assert_eq!(found("nothing"), None);
     }
 }

@@ -6,27 +6,25 @@ use anyhow::Result;
 use nsgate_core::explain::{Report, explain};
 use nsgate_core::trace::Probe;
 
-use super::{Answer, Observed, Trace};
+use super::{Answer, Trace};
 use crate::commands::trace::observe;
 use crate::exit::Failure;
 
-/// How long the traced probe may take: inside one kernel an answer needs far less than a millisecond.
-const WAIT: Duration = Duration::from_millis(200);
-
 /// Traces, and compares the verdict with the one that the lab says.
-pub(super) fn trace(trace: &Trace) -> Result<(Observed, Option<String>)> {
+pub(super) fn trace(trace: &Trace) -> Result<(Answer, Option<String>)> {
     let probe = Probe {
         from: trace.from.clone(),
         destination: trace.to,
         kind: trace.kind,
-        size: trace.kind.usual_size(),
+        size: trace.size.unwrap_or(trace.kind.usual_size()),
         source: None,
-        dont_fragment: false,
+        dont_fragment: trace.size.is_some(),
     };
-    let (world, observation) = observe(&probe, WAIT).map_err(Failure::into_error)?;
+    let (world, observation) =
+        observe(&probe, Duration::from_millis(trace.wait_milliseconds)).map_err(Failure::into_error)?;
     let report = explain(&world, &observation);
     let problem = wrong_verdict(trace, &report);
-    Ok((Observed::Verdict(Box::new(Answer { world, observation, report })), problem))
+    Ok((Answer { world, observation, report }, problem))
 }
 
 fn wrong_verdict(trace: &Trace, report: &Report) -> Option<String> {

@@ -12,9 +12,14 @@ use nsgate_core::plan;
 use nsgate_core::trace::ProbeKind;
 use serde::{Deserialize, Deserializer, de};
 
+use super::base;
+
+/// Inside one kernel an answer takes far less than a millisecond; this many are enough on a busy machine, too.
+const LONG_ENOUGH: u64 = 200;
+
 /// One lab.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "RawLab")]
 pub(crate) struct Lab {
     /// What it is about, in a few words.
     pub(crate) title: String,
@@ -25,10 +30,8 @@ pub(crate) struct Lab {
     /// A drawing of the network.
     pub(crate) picture: String,
     /// The steps up to the loss and its verdict.
-    #[serde(rename = "step")]
     pub(crate) steps: Vec<Step>,
     /// The steps that mend it and prove it.
-    #[serde(rename = "mend")]
     pub(crate) mends: Vec<Step>,
 }
 
@@ -59,6 +62,8 @@ pub(crate) enum Action {
     Flow(Flow),
     /// Asks nsgate for a verdict.
     Trace(Trace),
+    /// Does what the last verdict says mends it.
+    Fix,
 }
 
 /// A change, as it is typed and as it is done.
@@ -96,10 +101,14 @@ pub(crate) struct Probe {
     pub(crate) to: IpAddr,
     /// What they are.
     pub(crate) kind: ProbeKind,
+    /// How many bytes they carry, if not the usual; then they may not be cut into fragments.
+    pub(crate) size: Option<u32>,
     /// How many.
     pub(crate) count: u16,
     /// How long to wait for the answers.
     pub(crate) wait_milliseconds: u64,
+    /// Whether to wait until all that was set up carries packets.
+    pub(crate) settled: bool,
     /// What must become of each.
     pub(crate) expect: Outcome,
     /// What interfaces must see of them.
@@ -204,6 +213,12 @@ pub(crate) struct Trace {
     pub(crate) to: IpAddr,
     /// What it is.
     pub(crate) kind: ProbeKind,
+    /// How many bytes it carries, if not the usual; then it may not be cut into fragments.
+    pub(crate) size: Option<u32>,
+    /// How long to wait for an answer.
+    pub(crate) wait_milliseconds: u64,
+    /// Whether to wait until all that was set up carries packets.
+    pub(crate) settled: bool,
     /// The verdict.
     pub(crate) expect: Expected,
 }
@@ -269,6 +284,34 @@ impl<'de> Deserialize<'de> for Line {
     }
 }
 
+/// A lab as it stands in the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLab {
+    title: String,
+    summary: String,
+    codes: Vec<String>,
+    base: Option<String>,
+    picture: Option<String>,
+    #[serde(rename = "step")]
+    steps: Vec<Step>,
+    #[serde(rename = "mend")]
+    mends: Vec<Step>,
+}
+
+impl TryFrom<RawLab> for Lab {
+    type Error = String;
+
+    /// What the lab stands on comes first; its picture holds unless the lab has one of its own.
+    fn try_from(raw: RawLab) -> Result<Self, String> {
+        let RawLab { title, summary, codes, base, picture, steps, mends } = raw;
+        let base = base.map(|name| base::find(&name)).transpose()?;
+        let (base_picture, base_steps) = base.map_or((None, Vec::new()), |base| (Some(base.picture), base.steps));
+        let picture = picture.or(base_picture).ok_or("a lab has a picture, or a base that has one")?;
+        Ok(Self { title, summary, codes, picture, steps: base_steps.into_iter().chain(steps).collect(), mends })
+    }
+}
+
 /// A step as it stands in the file: one of the actions is there.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -281,13 +324,15 @@ struct RawStep {
     list: Option<List>,
     conntrack: Option<Flow>,
     trace: Option<Trace>,
+    #[serde(default)]
+    fix: bool,
 }
 
 impl TryFrom<RawStep> for Step {
     type Error = String;
 
     fn try_from(raw: RawStep) -> Result<Self, String> {
-        let RawStep { say, run, serve, probe, read, list, conntrack, trace } = raw;
+        let RawStep { say, run, serve, probe, read, list, conntrack, trace, fix } = raw;
         let actions = [
             run.map(Action::Run),
             serve.map(Action::Serve),
@@ -296,11 +341,12 @@ impl TryFrom<RawStep> for Step {
             list.map(Action::List),
             conntrack.map(Action::Flow),
             trace.map(Action::Trace),
+            fix.then_some(Action::Fix),
         ];
         let mut given = actions.into_iter().flatten();
         match (given.next(), given.next()) {
             (Some(action), None) => Ok(Self { say, action }),
-            _ => Err("a step has exactly one of run, serve, probe, read, list, conntrack, trace".into()),
+            _ => Err("a step has exactly one of run, serve, probe, read, list, conntrack, trace, fix".into()),
         }
     }
 }
@@ -314,10 +360,12 @@ struct RawProbe {
     to: IpAddr,
     protocol: Protocol,
     port: Option<u16>,
+    size: Option<u32>,
     #[serde(default = "one")]
     count: u16,
-    #[serde(default = "usual_wait")]
-    wait_milliseconds: u64,
+    wait_milliseconds: Option<u64>,
+    #[serde(default = "yes")]
+    settled: bool,
     expect: Outcome,
     #[serde(default)]
     watch: Vec<Watch>,
@@ -327,26 +375,32 @@ impl TryFrom<RawProbe> for Probe {
     type Error = String;
 
     fn try_from(raw: RawProbe) -> Result<Self, String> {
-        let RawProbe { from, to, protocol, port, count, wait_milliseconds, expect, watch } = raw;
+        let RawProbe { from, to, protocol, port, size, count, wait_milliseconds, settled, expect, watch } = raw;
         if !(1..=100).contains(&count) {
             return Err("count is from 1 to 100".into());
         }
         if count > 1 && expect != Outcome::Lost {
             return Err("only probes that are lost come in numbers: the first answer ends the wait".into());
         }
-        Ok(Self { from, to, kind: protocol.kind(port)?, count, wait_milliseconds, expect, watch })
+        let kind = protocol.kind(port)?;
+        let wait_milliseconds = wait_milliseconds.unwrap_or_else(|| usual_wait(expect));
+        Ok(Self { from, to, kind, size, count, wait_milliseconds, settled, expect, watch })
     }
 }
 
 /// A trace as it stands in the file.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawTrace {
     #[serde(deserialize_with = "parsed")]
     from: NetnsName,
     to: IpAddr,
     protocol: Protocol,
     port: Option<u16>,
+    size: Option<u32>,
+    wait_milliseconds: Option<u64>,
+    #[serde(default = "yes")]
+    settled: bool,
     expect: Expected,
 }
 
@@ -354,8 +408,9 @@ impl TryFrom<RawTrace> for Trace {
     type Error = String;
 
     fn try_from(raw: RawTrace) -> Result<Self, String> {
-        let RawTrace { from, to, protocol, port, expect } = raw;
-        Ok(Self { from, to, kind: protocol.kind(port)?, expect })
+        let RawTrace { from, to, protocol, port, size, wait_milliseconds, settled, expect } = raw;
+        let wait_milliseconds = wait_milliseconds.unwrap_or(LONG_ENOUGH);
+        Ok(Self { from, to, kind: protocol.kind(port)?, size, wait_milliseconds, settled, expect })
     }
 }
 
@@ -383,9 +438,13 @@ fn one() -> u16 {
     1
 }
 
-/// Inside one kernel an answer takes far less than a millisecond; this is long enough on a busy machine, too.
-fn usual_wait() -> u64 {
-    200
+fn yes() -> bool {
+    true
+}
+
+/// How long to wait for an answer that must come: it may itself have to wait for a neighbour, who is asked once a second.
+fn usual_wait(expect: Outcome) -> u64 {
+    if expect == Outcome::Answered { 2500 } else { LONG_ENOUGH }
 }
 
 /// Anything that is read from its text.

@@ -4,6 +4,7 @@
 //! each kind of step and none for any one lab. A lab runs inside a sandbox only, and never tells an outcome that was not
 //! observed.
 
+mod base;
 mod build;
 mod catalogue;
 mod diagnose;
@@ -13,7 +14,7 @@ mod probe;
 mod stage;
 mod typed;
 
-pub(crate) use catalogue::{LABS, find};
+pub(crate) use catalogue::{LABS, find, like, without};
 pub(crate) use file::{Action, Flow, Interface, Lab, List, Outcome, Probe, Read, Serve, Step, Trace, Watch};
 pub(crate) use stage::{Answer, Done, Observed, Probed, Seen, Stage};
 pub(crate) use typed::typed;

@@ -45,9 +45,9 @@ fn observe(probe: &Probe) -> Result<Observation> {
         from: probe.from.clone(),
         destination: probe.to,
         kind: probe.kind,
-        size: probe.kind.usual_size(),
+        size: probe.size.unwrap_or(probe.kind.usual_size()),
         source: None,
-        dont_fragment: false,
+        dont_fragment: probe.size.is_some(),
     };
     let mut namespaces: Vec<NetnsName> = probe.watch.iter().map(|watch| watch.at.netns.clone()).collect();
     namespaces.dedup();

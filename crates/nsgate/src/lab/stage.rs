@@ -6,6 +6,7 @@ use anyhow::Result;
 use nsgate_core::explain::Report;
 use nsgate_core::model::conntrack::Entry;
 use nsgate_core::model::{Sysctl, World};
+use nsgate_core::plan::Plan;
 use nsgate_core::trace::Observation;
 use nsgate_kernel::server::Server;
 
@@ -15,6 +16,8 @@ use super::{Action, Interface, Outcome, Step, build, diagnose, look, probe};
 #[derive(Default)]
 pub(crate) struct Stage {
     services: Vec<Server>,
+    /// What the last verdict says mends it.
+    fix: Plan,
 }
 
 /// A step that was performed.
@@ -43,6 +46,8 @@ pub(crate) enum Observed {
     Flows(Vec<Entry>),
     /// What nsgate says of a probe.
     Verdict(Box<Answer>),
+    /// What was done to mend it, as it is typed.
+    Mended(Vec<String>),
 }
 
 /// What became of some probes.
@@ -101,16 +106,23 @@ impl Stage {
                 Ok((Observed::Listening, None))
             }
             Action::Probe(probe) => {
-                build::settle()?;
+                if probe.settled {
+                    build::settle()?;
+                }
                 probe::send(probe)
             }
             Action::Read(read) => look::setting(read),
             Action::List(list) => look::list(list),
             Action::Flow(flow) => look::flows(flow),
             Action::Trace(trace) => {
-                build::settle()?;
-                diagnose::trace(trace)
+                if trace.settled {
+                    build::settle()?;
+                }
+                let (answer, problem) = diagnose::trace(trace)?;
+                self.fix = answer.report.verdict.fix.clone();
+                Ok((Observed::Verdict(Box::new(answer)), problem))
             }
+            Action::Fix => build::fix(&self.fix),
         }
     }
 }

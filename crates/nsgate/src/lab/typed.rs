@@ -14,7 +14,9 @@ pub(crate) fn typed(action: &Action) -> Vec<String> {
         Action::Read(Read { netns, sysctl, .. }) => vec![inside(netns, &format!("sysctl {sysctl}"))],
         Action::List(list) => vec![inside(&list.netns, "nft list ruleset")],
         Action::Flow(flow) => vec![tracking(flow)],
-        Action::Trace(Trace { from, to, kind, .. }) => vec![format!("nsgate trace {from} {to} --{kind}")],
+        Action::Trace(trace) => vec![traced(trace)],
+        // What it is, the verdict said.
+        Action::Fix => Vec::new(),
     }
 }
 
@@ -23,23 +25,29 @@ fn inside(netns: &NetnsName, command: &str) -> String {
     if netns.is_host() { command.to_owned() } else { format!("ip netns exec {netns} {command}") }
 }
 
+fn traced(Trace { from, to, kind, size, .. }: &Trace) -> String {
+    let size = size.map_or_else(String::new, |size| format!(" --size {size} --dont-fragment"));
+    format!("nsgate trace {from} {to} --{kind}{size}")
+}
+
 fn service(Serve { netns, protocol, address, port }: &Serve) -> String {
     let datagrams = if *protocol == Transport::Udp { " -u" } else { "" };
     inside(netns, &format!("ncat -lk{datagrams} {address} {port} -e /bin/cat &"))
 }
 
 /// The captures first, then the probe: that is the order in which they must be typed, too.
-fn probe_lines(Probe { from, to, kind, count, watch, .. }: &Probe) -> Vec<String> {
+fn probe_lines(Probe { from, to, kind, size, count, watch, .. }: &Probe) -> Vec<String> {
     let filter = kind.name().replace("icmp", if to.is_ipv6() { "icmp6" } else { "icmp" });
     let captures = watch.iter().map(|watch| {
         let port = if watch.destination.is_some() { None } else { kind.port() };
         let port = port.map_or_else(String::new, |port| format!(" port {port}"));
         inside(&watch.at.netns, &format!("tcpdump -n -i {} {filter}{port} &", watch.at.dev))
     });
-    let command = match kind {
-        ProbeKind::Icmp => format!("ping -c {count} {to}"),
-        ProbeKind::Tcp(port) => format!("nc -z {to} {port}"),
-        ProbeKind::Udp(port) => format!("nc -u -z {to} {port}"),
+    let command = match (kind, size) {
+        (ProbeKind::Icmp, Some(size)) => format!("ping -c {count} -M do -s {size} {to}"),
+        (ProbeKind::Icmp, None) => format!("ping -c {count} {to}"),
+        (ProbeKind::Tcp(port), _) => format!("nc -z {to} {port}"),
+        (ProbeKind::Udp(port), _) => format!("nc -u -z {to} {port}"),
     };
     captures.chain([inside(from, &command)]).collect()
 }

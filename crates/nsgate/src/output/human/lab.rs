@@ -71,7 +71,10 @@ pub(crate) fn list(labs: &[(&str, Lab)]) -> String {
     let mut text = String::new();
     for (name, lab) in labs {
         let _ = writeln!(text, "{:width$}  {}", paint(TYPED, name), lab.title, width = width + paint(TYPED, "").len());
-        let _ = writeln!(text, "{:width$}  {}", "", paint(FAINT, &lab.codes.join(", ")));
+        // A lab that bears the name of its cause needs no second line.
+        if lab.codes.iter().all(|code| !name.starts_with(code)) {
+            let _ = writeln!(text, "{:width$}  {}", "", paint(FAINT, &lab.codes.join(", ")));
+        }
     }
     text
 }
@@ -117,6 +120,7 @@ fn seen(observed: &Observed) -> String {
         Observed::Setting(name, value) => line(&format!("{name} = {value}")),
         Observed::Listing(text) => listing(text),
         Observed::Flows(entries) => flows(entries),
+        Observed::Mended(lines) => lines.iter().map(|line| command(line)).collect(),
         Observed::Verdict(answer) => {
             let text = trace::show(&answer.world, &answer.observation, &answer.report, false);
             text.lines().map(folded).collect()

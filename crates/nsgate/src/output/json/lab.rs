@@ -111,7 +111,10 @@ impl LabJson {
         self.steps.push(StepJson {
             number: self.steps.len() + 1,
             say: step.say.clone(),
-            commands: typed(&step.action),
+            commands: match &done.observed {
+                Some(Observed::Mended(lines)) => lines.clone(),
+                _ => typed(&step.action),
+            },
             observed: done.observed.as_ref().map(ObservedJson::from),
             ok: done.problem.is_none(),
             problem: done.problem.clone(),
@@ -131,6 +134,7 @@ impl From<&Observed> for ObservedJson {
     fn from(observed: &Observed) -> Self {
         match observed {
             Observed::Changed(changes) => Self::Changed { changes: *changes },
+            Observed::Mended(lines) => Self::Changed { changes: lines.len() },
             Observed::Listening => Self::Listening,
             Observed::Probed(probed) => Self::Probes(ProbesJson::from(probed)),
             Observed::Setting(name, value) => Self::Setting { name: name.to_string(), value: value.clone() },

@@ -1,0 +1,49 @@
+//! Every lab that bears the name of a cause, as a user runs it: the loss, its verdict, the mend and the proof.
+
+use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use serde_json::Value;
+
+/// How many labs run at once: most of a lab's time is spent waiting.
+const AT_ONCE: usize = 4;
+
+fn nsgate(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_nsgate")).args(arguments).stdin(Stdio::null()).output().expect("nsgate runs")
+}
+
+/// The labs of the list whose names begin with a cause that they show.
+fn labs_of_causes() -> Vec<String> {
+    let list: Value = serde_json::from_slice(&nsgate(&["lab", "--list", "--json"]).stdout).expect("JSON");
+    let shows_its_name = |lab: &&Value| {
+        let name = lab["name"].as_str().expect("a name");
+        lab["codes"].as_array().expect("codes").iter().any(|code| name.starts_with(code.as_str().expect("a code")))
+    };
+    let names = list.as_array().expect("a list").iter().filter(shows_its_name);
+    names.map(|lab| lab["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+#[test]
+fn every_cause_is_shown_explained_and_mended() {
+    let labs = labs_of_causes();
+    assert!(labs.len() > 40, "{labs:?}");
+    let next = AtomicUsize::new(0);
+    let failures = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(name) = labs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let output = nsgate(&["lab", name]);
+                    if !output.status.success() {
+                        let told = [output.stdout, output.stderr].concat();
+                        failures.lock().unwrap().push(format!("{name}:\n{}", String::from_utf8_lossy(&told)));
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{} of {} labs fail:\n{}", failures.len(), labs.len(), failures.join("\n"));
+}
