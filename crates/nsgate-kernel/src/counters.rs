@@ -1,4 +1,6 @@
-//! The kernel's counters of a namespace, from its files below `/proc/thread-self/net`.
+//! The kernel's counters of a namespace, from its files below `/proc/thread-self/net`, and those of its interfaces.
+
+mod interface;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -27,6 +29,7 @@ pub fn read_here() -> Result<Counters, Error> {
     if let Some(text) = read("stat/nf_conntrack")? {
         read_columns(&text, &mut counters);
     }
+    interface::read(&mut counters)?;
     Ok(counters)
 }
 
@@ -111,6 +114,27 @@ mod tests {
             ("UdpLite6.InErrors", 1),
         ];
         assert_eq!(counters.iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn what_an_interface_drops_is_counted() {
+        test(|| {
+            // A frame that is sent into a wire whose other end is down.
+            let lines = [
+                "ip link add veth3 type veth peer name veth2",
+                "ip addr add 1.1.1.3/24 dev veth3",
+                "ip neigh add 1.1.1.2 lladdr 02:00:00:00:00:02 dev veth3",
+                "ip link set veth3 up",
+            ];
+            for line in lines {
+                crate::apply::perform(&line.parse().unwrap()).unwrap();
+            }
+            let before = read_here().unwrap();
+            UdpSocket::bind("1.1.1.3:0").unwrap().send_to(b"x", "1.1.1.2:9").unwrap();
+            let moved = read_here().unwrap().since(&before);
+            assert_eq!(moved.get("link.veth3.tx_dropped"), 1, "{moved:?}");
+            assert!(!moved.iter().any(|(name, _)| name.starts_with("link.veth2.")), "{moved:?}");
+        });
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 /// Counters by name, such as `Ip.InAddrErrors`, `TcpExt.IPReversePathFilter`, `Ip6.InNoRoutes`, `Conntrack.drop`.
 ///
 /// The part before the dot is the kernel's group (`/proc/net/snmp`, `netstat`), with `Ip6`, `Icmp6` and `Udp6` for those
-/// of `/proc/net/snmp6`.
+/// of `/proc/net/snmp6`. Interfaces count their losses under `link.NAME.` with the kernel's word, such as
+/// `link.eth2.tx_dropped`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters(BTreeMap<String, u64>);
 

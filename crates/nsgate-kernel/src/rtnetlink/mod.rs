@@ -14,6 +14,7 @@ mod nexthop;
 mod numbers;
 mod route;
 mod rule;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -27,4 +28,5 @@ pub use neighbour::neighbours;
 pub use netnsid::netnsids;
 pub use route::routes;
 pub use rule::rules;
+pub use statistics::{LinkStatistics, statistics};
 pub use write::{Names, is_routing, links_needed, netns_needed, perform, write};
