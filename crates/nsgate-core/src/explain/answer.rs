@@ -1,9 +1,10 @@
 //! `return-route-missing` and `echo-ignored`: the request arrived, and the answer was not made or not sent.
 
+use super::turn::turns;
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, mend};
 use crate::model::lookup::Answer;
 use crate::model::{Family, Sysctl};
-use crate::trace::{Leg, ProbeKind};
+use crate::trace::{Leg, ProbeKind, Sight, Way};
 
 /// The destination is set not to answer echo requests.
 pub(super) fn echo_ignored(loss: &Loss<'_>) -> Option<Verdict> {
@@ -45,4 +46,26 @@ pub(super) fn route_missing(loss: &Loss<'_>) -> Option<Verdict> {
         verdict = verdict.shown_by(evidence::seen(loss.world, request, ""));
     }
     Some(verdict.mended_by(mend::route_back(loss)))
+}
+
+/// The answer came back by another way, and as from somebody else.
+pub(super) fn astray(loss: &Loss<'_>) -> Option<Verdict> {
+    let home = |s: &&Sight| s.netns == loss.observation.probe.from && s.way == Way::In;
+    let came = loss.observation.journey.of(Leg::Answer).rfind(home)?;
+    if came.header.source == loss.observation.probe.destination {
+        return None;
+    }
+    let maker = turns(loss.world, &loss.observation.journey, Leg::Answer).into_iter().next()?;
+    let asked = loss.observation.journey.of(Leg::Request).rfind(|s| s.netns == maker.netns.name)?;
+    let link = maker.way_out().filter(|l| l.index != asked.link)?;
+    let object = format!("answer by {} instead of {}", link.name, maker.netns.link(asked.link)?.name);
+    let summary = format!(
+        "{} answers by {}, and the answer reaches {} as from {}: it takes another way than the request and is translated there",
+        maker.netns.name, link.name, loss.observation.probe.from, came.header.source
+    );
+    Some(
+        Verdict::new(Cause::ReturnPathAsymmetric, Place::at(&maker.netns.name, &link.name), object, summary)
+            .shown_by(evidence::seen(loss.world, came, ""))
+            .advised("Give the answering host a route back by the interface that the request came in by."),
+    )
 }

@@ -9,7 +9,7 @@ use crate::filter::{Connection, Decision, End, Subject, walk};
 use crate::model::ruleset::{Hook, Ruleset, parse};
 use crate::model::segment::{Place as At, Segment};
 use crate::model::{
-    Family, ForwardingEntry, Link, LinkName, Mac, Namespace, Neighbour, Route, RouteKind, Setting, Sysctl,
+    Family, ForwardingEntry, Link, LinkName, Mac, Namespace, Neighbour, Route, RouteKind, Rule, Setting, Sysctl,
 };
 use crate::plan::{Action, Change, Hop, LinkSetting, NewAddress, NewForwarding, NewNeighbour, NewRoute, Plan, Step};
 use crate::trace::{Leg, Way};
@@ -277,4 +277,19 @@ pub(super) fn delete_rule(netns: &Namespace, decision: &Decision<'_>) -> Plan {
         Some(commands) => Plan::of(Step::new(&netns.name, Action::Nft { commands, undo: parsed(&back) })),
         None => Plan::default(),
     }
+}
+
+/// Takes a policy rule away.
+pub(super) fn delete_policy_rule(netns: &Namespace, rule: &Rule) -> Plan {
+    Plan::of(Step::new(&netns.name, Action::Rule(Change::Delete, rule.clone())))
+}
+
+/// Puts the rule for the main table back.
+pub(super) fn main_rule(netns: &Namespace, family: Family) -> Plan {
+    let line = match family {
+        Family::V4 => "ip rule add from all lookup main priority 32766",
+        Family::V6 => "ip -6 rule add from all lookup main priority 32766",
+    };
+    let Ok(step) = line.parse::<Step>() else { return Plan::default() };
+    Plan::of(Step { netns: netns.name.clone(), ..step })
 }

@@ -22,7 +22,9 @@ mod mend;
 mod neighbour;
 mod owner;
 mod passage;
+mod policy;
 mod prefix;
+mod publication;
 mod resolution;
 mod reverse_path;
 mod route;
@@ -65,6 +67,9 @@ type Check = fn(&Loss<'_>) -> Option<Verdict>;
 /// The causes in the order in which the kernel meets them on a packet's way.
 const ORDER: &[Check] = &[
     address::duplicate,
+    publication::hairpin,
+    publication::untranslated,
+    publication::target_wrong,
     service::closed,
     address::tentative,
     address::missing,
@@ -74,21 +79,29 @@ const ORDER: &[Check] = &[
     bridge::detached,
     bridge::blocked,
     tunnel::unresolved,
+    ttl::circle,
     prefix::wrong,
     neighbour::wrong_address,
     size::exceeded,
     filter::of_resolution,
     filter::before_routing,
+    publication::localnet,
     martian::refused,
+    policy::misled,
+    route::wrong,
     forwarding::disabled,
     route::blocked,
     translation::source_missing,
+    translation::address_wrong,
+    answer::astray,
     answer::route_missing,
     route::missing,
     reverse_path::refused,
     ttl::expired,
     filter::after_routing,
+    translation::exhausted,
     answer::echo_ignored,
+    publication::address_missing,
     neighbour::failed,
     upstream::silent,
 ];

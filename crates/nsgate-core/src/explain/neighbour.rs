@@ -162,7 +162,7 @@ fn arp_ignore(netns: &Namespace, link: &Link) -> Option<(Sysctl, i64)> {
 fn could_stand_in<'a>(unresolved: &Unresolved<'a>) -> Option<At<'a>> {
     unresolved.others().find(|place| {
         let answer = look_up(place.netns, &Unresolved::query_at(*place, unresolved.asked));
-        let specific = answer.route().is_some_and(|r| r.destination.prefix_len() > 0);
+        let specific = answer.route().is_some_and(|r| r.destination.prefix_len() == r.destination.max_prefix_len());
         specific && !answer.is_local() && answer.link().is_some_and(|l| l != place.link.index)
     })
 }

@@ -5,10 +5,10 @@
 use nsgate_packet::Transport;
 
 use super::{Loss, Stage};
-use crate::filter::{Connection, Decision, Device, End, Layer, Subject, Walk, walk};
+use crate::filter::{Action, Connection, Decision, Device, End, Layer, Outcome, Subject, Walk, walk};
 use crate::model::lookup::{Answer, Query, look_up};
 use crate::model::ruleset::Hook;
-use crate::model::{LinkIndex, Namespace};
+use crate::model::{Link, LinkIndex, Namespace};
 use crate::trace::{Journey, Leg, Sight};
 
 /// The hooks that a packet passes in one namespace, and what each makes of it.
@@ -42,6 +42,29 @@ impl<'a> Passage<'a> {
         subject.ip()?;
         let mut passage = Self { walks: Vec::new(), route: None };
         passage.run(loss, subject);
+        Some(passage)
+    }
+
+    /// The way of a request through a namespace that it passed, as the rules there would have it now.
+    pub(super) fn of_request(netns: &'a Namespace, entered: &Sight, leaves: &Link) -> Option<Self> {
+        let device = netns.link(entered.link).map(Device::from);
+        let subject = Subject {
+            layer: Layer::Ip,
+            netns,
+            packet: entered.bytes.clone(),
+            ethernet: entered.ethernet.clone(),
+            entered: device,
+            leaves: None,
+            mark: Some(0),
+            connection: Connection::new_flow(),
+        };
+        subject.ip()?;
+        let mut passage = Self { walks: Vec::new(), route: None };
+        let mut subject = passage.before_routing(subject)?;
+        subject.leaves = Some(Device::from(leaves));
+        if let Some(subject) = passage.pass(Hook::Forward, &subject) {
+            passage.pass(Hook::Postrouting, &subject);
+        }
         Some(passage)
     }
 
@@ -113,6 +136,15 @@ impl<'a> Passage<'a> {
             End::Lost(decision) => Some((*hook, decision)),
             _ => None,
         })
+    }
+
+    /// The rule that took the packet out of connection tracking.
+    pub(super) fn untracked_by(&self) -> Option<Decision<'a>> {
+        let untracks = |step: &&crate::filter::Step<'a>| match &step.outcome {
+            Outcome::Matched(actions) => actions.contains(&Action::Notrack),
+            _ => false,
+        };
+        self.walks.iter().flat_map(|(_, walk)| &walk.steps).find(untracks).map(|step| step.decision)
     }
 
     /// What a hook makes of the packet.

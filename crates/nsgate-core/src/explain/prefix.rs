@@ -5,7 +5,7 @@ use super::turn::turns;
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence};
 use crate::model::lookup::{Query, look_up};
 use crate::model::segment::Segment;
-use crate::model::{Link, Namespace};
+use crate::model::{Link, Namespace, RouteKind};
 use crate::trace::Leg;
 
 /// A prefix on the way is too short or too long.
@@ -17,6 +17,13 @@ pub(super) fn wrong(loss: &Loss<'_>) -> Option<Verdict> {
 fn remote_looks_local(loss: &Loss<'_>) -> Option<Verdict> {
     let unresolved = Unresolved::of(loss).filter(|u| !u.router && u.holders().next().is_none())?;
     let asked = unresolved.asked;
+    // Who has a route for that one address is meant to answer for it: the prefix is right, the answer is missing.
+    let stands_in = |n: &Namespace| {
+        n.routes.iter().any(|r| r.destination == ipnet::IpNet::from(asked) && r.kind == RouteKind::Unicast)
+    };
+    if unresolved.others().any(|p| stands_in(p.netns)) {
+        return None;
+    }
     let on_segment = |n: &Namespace, l: &Link| {
         unresolved.segment.places.iter().any(|p| p.netns.name == n.name && p.link.index == l.index)
     };

@@ -1,5 +1,6 @@
 //! `route-blocking` and `route-missing`: the routing tables refuse the packet, or know no way.
 
+use super::turn::turns;
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, mend};
 use crate::model::lookup::Answer;
 use crate::model::{Family, RouteKind};
@@ -62,6 +63,32 @@ pub(super) fn missing(loss: &Loss<'_>) -> Option<Verdict> {
         verdict = verdict.shown_by(evidence::counted(loss, counter));
     }
     Some(verdict)
+}
+
+/// The route leads to a plain host, which passes nothing on.
+pub(super) fn wrong(loss: &Loss<'_>) -> Option<Verdict> {
+    let entered = loss.entered().filter(|_| !loss.arrived())?;
+    let wires = loss.netns.links.iter().filter(|l| l.name.as_str() != "lo").count();
+    let turns = turns(loss.world, &loss.observation.journey, loss.leg);
+    let sender = turns.iter().rfind(|t| t.left.is_some() && t.netns.name != *loss.here())?;
+    let gateway = sender.route()?.gateway()?;
+    if wires != 1 || loss.netns.holder(gateway).is_none_or(|l| l.index != entered.index) {
+        return None;
+    }
+    let route = sender.route()?.route()?;
+    let link = sender.way_out()?;
+    let text = evidence::route_text(sender.netns, route);
+    let summary = format!(
+        "'{text}' of {} leads to {gateway} in {}, a host with one wire that passes nothing on",
+        sender.netns.name,
+        loss.here()
+    );
+    Some(
+        Verdict::new(Cause::RouteWrong, Place::at(&sender.netns.name, &link.name), text, summary)
+            .shown_by(evidence::route(sender.netns, route))
+            .shown_by(evidence::came_no_further(loss, entered))
+            .advised("Let the route lead to a router instead."),
+    )
 }
 
 /// How far the packet got before the routing tables had their say.

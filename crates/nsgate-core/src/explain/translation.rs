@@ -1,39 +1,209 @@
-//! `snat-missing`: the source leaves untranslated, and a hop outside the operator's networks has no way back to it.
+//! `snat-missing`, `snat-mismatch`, `snat-address-wrong`, `snat-exhausted`, and what makes a packet pass by its
+//! translation: the source leaves untranslated, or as what it should not be, and nobody beyond has a way back to it.
 
+use super::filter;
+use super::passage::Passage;
+use super::turn::turns;
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend};
+use crate::filter::{Nearest, Outcome, nearest};
 use crate::model::lookup::{Answer, Query, look_up};
-use crate::model::ruleset::{Expression, Hook, Ruleset};
+use crate::model::ruleset::{ChainKind, Expression, Hook, text};
 use crate::model::segment::Segment;
 use crate::model::{Family, Link, Namespace, World};
 use crate::trace::{Leg, Observation, Sight, Way};
 use std::net::IpAddr;
 
-/// Nothing translates the source on the way out of the operator's networks.
+/// Nothing translates the source on the way out of the operator's networks, or what should have does not.
 pub(super) fn source_missing(loss: &Loss<'_>) -> Option<Verdict> {
     let exit = exit(loss.world, loss.observation)?;
     let source = exit.left.header.source;
-    if exit.entered.header.source != source
-        || exit.gateway.holder(source).is_some()
-        || translates(&exit.gateway.ruleset)
-    {
+    if exit.entered.header.source != source || exit.gateway.holder(source).is_some() {
         return None;
     }
     let no_way_back = no_way_back(loss, source)?;
+    let passage = Passage::of_request(exit.gateway, exit.entered, exit.link);
+    let found = passage.as_ref().and_then(|p| passed_by(&exit, p)).or_else(|| nearly(&exit, passage.as_ref()));
+    let verdict = match found {
+        Some(verdict) => verdict,
+        None if exit.gateway.ruleset.legacy_tables.iter().any(|t| t.ends_with(" nat")) => return None,
+        None => missing(&exit, source, &no_way_back)?,
+    };
+    Some(verdict.shown_by(evidence::seen(loss.world, exit.left, "")).shown_by(no_way_back))
+}
+
+/// No rule translates sources at all.
+fn missing(exit: &Exit<'_>, source: IpAddr, why: &Evidence) -> Option<Verdict> {
+    // Global IPv6 addresses are routed, not translated: what is missing is the way back.
+    if belongs_to_operator(source) {
+        return None;
+    }
     let (gateway, link) = (exit.gateway, exit.link);
     let object = format!("source translation of {source} on {} (missing)", link.name);
-    let summary = format!("{source} leaves {} by {} untranslated, and {}", gateway.name, link.name, no_way_back.text);
+    let summary = format!("{source} leaves {} by {} untranslated, and {}", gateway.name, link.name, why.text);
     Some(
         Verdict::new(Cause::SnatMissing, Place::at(&gateway.name, &link.name), object, summary)
-            .shown_by(evidence::seen(loss.world, exit.left, ""))
             .shown_by(
                 Evidence::new(EvidenceKind::Ruleset, &gateway.name, "no rule at postrouting translates sources")
                     .differs("snat or masquerade", "none"),
             )
-            .shown_by(no_way_back)
             .mended_by(mend::masquerade(gateway, link, source))
             .advised(
                 "If the networks behind the gateway are meant to be routed, give the next router a route back instead.",
             ),
+    )
+}
+
+/// What made the packet pass by a translation that would have matched: no tracking, an old entry, or an earlier rule.
+fn passed_by(exit: &Exit<'_>, passage: &Passage<'_>) -> Option<Verdict> {
+    let (gateway, link) = (exit.gateway, exit.link);
+    let place = Place::at(&gateway.name, &link.name);
+    if let Some(rule) = passage.untracked_by() {
+        let object = filter::object(&rule);
+        let summary =
+            format!("the packet is taken out of connection tracking by '{object}', so that no rule translates it");
+        return Some(
+            Verdict::new(Cause::ConntrackInvalid, Place::all_of(&gateway.name), object, summary)
+                .shown_by(filter::of_rule(gateway, &rule))
+                .mended_by(mend::delete_rule(gateway, &rule)),
+        );
+    }
+    let walk = passage.at(Hook::Postrouting)?;
+    if let Some(rule) = walk.translated_by {
+        let header = &exit.entered.header;
+        let flow = format!(
+            "{}:{} > {}:{}",
+            header.source,
+            header.source_port.unwrap_or(0),
+            header.destination,
+            header.destination_port.unwrap_or(0)
+        );
+        let object = format!("conntrack entry of {flow}");
+        let summary = format!(
+            "{} keeps {flow} untranslated by an old connection-tracking entry, made before the rule '{}'",
+            gateway.name,
+            filter::object(&rule)
+        );
+        return Some(
+            Verdict::new(Cause::ConntrackStale, Place::all_of(&gateway.name), object, summary)
+                .shown_by(filter::of_rule(gateway, &rule))
+                .advised("Delete the old entry: conntrack -D with the flow's addresses and ports."),
+        );
+    }
+    let would = nearest_translation(exit, Some(passage)).filter(|n| n.differs.is_empty())?;
+    let earlier = walk.steps.iter().rfind(|s| s.kind == ChainKind::Nat && matches!(s.outcome, Outcome::Matched(_)))?;
+    let object = filter::object(&earlier.decision);
+    let later = text::rule(would.table.family, &would.table.sets, would.rule);
+    let summary = format!("in {}, '{object}' takes the packet before '{later}' could translate it", gateway.name);
+    Some(
+        Verdict::new(Cause::SnatMismatch, place, object, summary)
+            .shown_by(filter::of_rule(gateway, &earlier.decision))
+            .mended_by(mend::delete_rule(gateway, &earlier.decision)),
+    )
+}
+
+/// A rule that nearly translates the source, with what of it differs.
+fn nearly(exit: &Exit<'_>, passage: Option<&Passage<'_>>) -> Option<Verdict> {
+    let nearest = nearest_translation(exit, passage)?;
+    let (gateway, link, source) = (exit.gateway, exit.link, exit.left.header.source);
+    let rule = text::rule(nearest.table.family, &nearest.table.sets, nearest.rule);
+    let differs = nearest.differs.join(", ");
+    let object = format!(
+        "{} {} {}: {rule} (handle {})",
+        nearest.table.family.name(),
+        nearest.table.name,
+        nearest.chain.name,
+        nearest.rule.handle
+    );
+    let summary =
+        format!("{source} leaves {} by {} untranslated: the rule '{rule}' asks for {differs}", gateway.name, link.name);
+    let found = format!("{} leaving by {}", exit.left.header.text, link.name);
+    Some(
+        Verdict::new(Cause::SnatMismatch, Place::at(&gateway.name, &link.name), object, summary)
+            .shown_by(
+                Evidence::new(EvidenceKind::Ruleset, &gateway.name, format!("'{rule}' does not match"))
+                    .differs(differs, found),
+            )
+            .mended_by(mend::masquerade(gateway, link, source))
+            .advised("The mend adds a translation of its own; correcting the rule that differs is the cleaner way."),
+    )
+}
+
+fn nearest_translation<'a>(exit: &Exit<'a>, passage: Option<&Passage<'a>>) -> Option<Nearest<'a>> {
+    let subject = &passage?.at(Hook::Postrouting)?.after;
+    nearest(subject, exit.gateway.ruleset.tables.iter(), translates_source)
+}
+
+fn translates_source(expression: &Expression) -> bool {
+    match expression {
+        Expression::Nat(nat) => nat.source,
+        Expression::Masquerade { .. } => true,
+        Expression::XtTarget { name, .. } => matches!(name.as_str(), "SNAT" | "MASQUERADE" | "NETMAP"),
+        _ => false,
+    }
+}
+
+/// The source becomes an address that the gateway does not hold, so the answer never comes back to it.
+pub(super) fn address_wrong(loss: &Loss<'_>) -> Option<Verdict> {
+    let turn = turns(loss.world, &loss.observation.journey, Leg::Request)
+        .into_iter()
+        .find(|t| t.entered.zip(t.left).is_some_and(|(entered, left)| entered.header.source != left.header.source))?;
+    let (entered, left) = (turn.entered?, turn.left?);
+    let chosen = left.header.source;
+    let gateway = turn.netns;
+    let back = loss.leg == Leg::Answer && loss.destination == chosen;
+    if gateway.holder(chosen).is_some() || !back {
+        return None;
+    }
+    let link = turn.way_out()?;
+    let object = format!("source address {chosen} on {}", link.name);
+    let summary = format!(
+        "{} turns {} into {chosen}, an address that it does not hold: the answer does not come back to it",
+        gateway.name, entered.header.source
+    );
+    let rule = Passage::of_request(gateway, entered, link).and_then(|p| p.at(Hook::Postrouting)?.translated_by);
+    let held = link.addresses.iter().map(|a| a.net.addr()).find(|a| a.is_ipv4() == chosen.is_ipv4());
+    let held = held.map_or("an address of the uplink".to_string(), |a| a.to_string());
+    let mut verdict = Verdict::new(Cause::SnatAddressWrong, Place::at(&gateway.name, &link.name), object, summary)
+        .shown_by(evidence::seen(loss.world, left, ""))
+        .shown_by(
+            Evidence::new(
+                EvidenceKind::Link,
+                &gateway.name,
+                format!("no interface of {} holds {chosen}", gateway.name),
+            )
+            .differs(held.clone(), chosen.to_string()),
+        );
+    if let Some(rule) = rule {
+        verdict = verdict.shown_by(filter::of_rule(gateway, &rule));
+    }
+    let net = link.addresses.iter().find(|a| a.net.contains(&chosen)).map_or(32, |a| a.net.prefix_len());
+    let net = ipnet::IpNet::new(chosen, net).ok()?;
+    Some(
+        verdict
+            .mended_by(mend::add_address(gateway, link, net))
+            .advised(format!("Translating to {held} instead is the cleaner way, if {chosen} was not meant.")),
+    )
+}
+
+/// No free port or mapping is left in the translation range.
+pub(super) fn exhausted(loss: &Loss<'_>) -> Option<Verdict> {
+    if loss.moved("Conntrack.insert_failed") == 0 && loss.moved("Conntrack.drop") == 0 {
+        return None;
+    }
+    let passage = Passage::of(loss)?;
+    let rule = passage.at(Hook::Postrouting)?.translated_by?;
+    let link = loss.way_out()?;
+    let object = filter::object(&rule);
+    let summary = format!(
+        "no free mapping is left for '{object}' in {}: the translation fails and the packet is dropped",
+        loss.here()
+    );
+    let counter = if loss.moved("Conntrack.insert_failed") > 0 { "Conntrack.insert_failed" } else { "Conntrack.drop" };
+    Some(
+        Verdict::new(Cause::SnatExhausted, Place::at(loss.here(), &link.name), object, summary)
+            .shown_by(evidence::counted(loss, counter))
+            .shown_by(filter::of_rule(loss.netns, &rule))
+            .advised("Widen the port range or add addresses to it."),
     )
 }
 
@@ -57,21 +227,6 @@ fn exit<'a>(world: &'a World, observation: &'a Observation) -> Option<Exit<'a>> 
     })
 }
 
-/// Whether any rule here translates sources; the older engine's tables count, for what they hold is not known.
-fn translates(ruleset: &Ruleset) -> bool {
-    let source_nat = |e: &Expression| match e {
-        Expression::Nat(nat) => nat.source,
-        Expression::Masquerade { .. } => true,
-        Expression::XtTarget { name, .. } => matches!(name.as_str(), "SNAT" | "MASQUERADE" | "NETMAP"),
-        _ => false,
-    };
-    let at_postrouting = ruleset.chains_at(Hook::Postrouting);
-    let in_tables = at_postrouting
-        .iter()
-        .any(|(table, _, _)| table.chains.iter().flat_map(|c| &c.rules).flat_map(|r| &r.expressions).any(source_nat));
-    in_tables || ruleset.legacy_tables.iter().any(|t| t.ends_with(" nat"))
-}
-
 /// How it shows that there is no way back to `source` beyond the gateway.
 fn no_way_back(loss: &Loss<'_>, source: IpAddr) -> Option<Evidence> {
     let answer = match loss.leg {
@@ -80,7 +235,7 @@ fn no_way_back(loss: &Loss<'_>, source: IpAddr) -> Option<Evidence> {
         Leg::Request => return silent_beyond(loss, source),
         _ => return None,
     };
-    if !matches!(answer, Answer::Missing | Answer::Blocked { .. }) || belongs_to_operator(source) {
+    if !matches!(answer, Answer::Missing | Answer::Blocked { .. }) {
         return None;
     }
     let text = format!("{} has no way back to {source}", loss.here());

@@ -1,14 +1,18 @@
 //! `ttl-expired`: the time to live or hop limit reached zero: it started too small, was set too small, or the packet
 //! went in a circle.
 
+use super::filter;
+use super::passage::Passage;
 use super::turn::turns;
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, mend};
+use crate::filter::{Outcome, Step};
+use crate::model::ruleset::{Base, Expression};
 use crate::model::{Family, Sysctl};
 use crate::trace::{Ending, Leg, Sight, Way};
 
 /// The packet ran out of hops.
 pub(super) fn expired(loss: &Loss<'_>) -> Option<Verdict> {
-    if let Some(verdict) = circle(loss) {
+    if let Some(verdict) = set_too_small(loss) {
         return Some(verdict);
     }
     let Stage::Entered(_) = loss.stage else { return None };
@@ -35,8 +39,37 @@ fn started_too_small(loss: &Loss<'_>, first: &Sight, last: &Sight) -> Verdict {
         .mended_by(mend::sysctl(sender, &switch, "64", ttl))
 }
 
+/// A rule sets the hop limit to what does not suffice.
+fn set_too_small(loss: &Loss<'_>) -> Option<Verdict> {
+    let counter = match loss.family() {
+        Family::V4 => "Ip.InHdrErrors",
+        Family::V6 => "Ip6.InHdrErrors",
+    };
+    if loss.moved(counter) == 0 || loss.header()?.ttl <= 1 {
+        return None;
+    }
+    let passage = Passage::of(loss)?;
+    let at = if loss.family() == Family::V4 { 8 } else { 7 };
+    let sets = |e: &Expression| match e {
+        Expression::PayloadSet { base: Base::Network, offset, length: 1 | 2, .. } => offset / 2 == at / 2,
+        Expression::XtTarget { name, .. } => name == "TTL" || name == "HL",
+        _ => false,
+    };
+    let matched = |s: &&Step<'_>| matches!(s.outcome, Outcome::Matched(_));
+    let steps = passage.walks.iter().flat_map(|(_, walk)| &walk.steps).filter(matched);
+    let decision = steps.map(|s| s.decision).find(|d| d.rule.is_some_and(|r| r.expressions.iter().any(sets)))?;
+    let object = filter::object(&decision);
+    let summary = format!("in {}, '{object}' sets the hop limit so low that it runs out there", loss.here());
+    Some(
+        Verdict::new(Cause::TtlExpired, Place::all_of(loss.here()), object, summary)
+            .shown_by(evidence::counted(loss, counter))
+            .shown_by(filter::of_rule(loss.netns, &decision))
+            .mended_by(mend::delete_rule(loss.netns, &decision)),
+    )
+}
+
 /// The packet came into one namespace again.
-fn circle(loss: &Loss<'_>) -> Option<Verdict> {
+pub(super) fn circle(loss: &Loss<'_>) -> Option<Verdict> {
     let turns = turns(loss.world, &loss.observation.journey, loss.leg);
     let again = turns.iter().enumerate().find_map(|(at, turn)| {
         let entered = turn.entered?;

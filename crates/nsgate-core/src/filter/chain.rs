@@ -1,7 +1,9 @@
 //! The chains of one hook, walked by one packet.
 
+use std::borrow::Cow;
+
 use super::{Action, Outcome, Subject, run};
-use crate::model::ruleset::{BaseChain, Chain, ChainKind, Data, Expression, Hook, Rule, Table, Verdict};
+use crate::model::ruleset::{BaseChain, Chain, ChainKind, Data, Expression, Hook, Rule, Table, Verdict, lift, lower};
 
 /// How deep chains may call one another (NFT_JUMP_STACK_SIZE).
 const DEEPEST: usize = 16;
@@ -13,6 +15,8 @@ pub struct Walk<'a> {
     pub steps: Vec<Step<'a>>,
     /// How it ended.
     pub end: End<'a>,
+    /// The packet as it came to the hook.
+    pub before: Subject<'a>,
     /// The packet as it leaves the hook: translated, marked.
     pub after: Subject<'a>,
     /// The rule that translated it.
@@ -64,7 +68,13 @@ enum Chained<'a> {
 
 /// Walks a packet through all chains of a hook, in the kernel's order.
 pub fn walk<'a>(subject: &Subject<'a>, hook: Hook) -> Walk<'a> {
-    let mut walk = Walk { steps: Vec::new(), end: End::Passed, after: subject.clone(), translated_by: None };
+    let mut walk = Walk {
+        steps: Vec::new(),
+        end: End::Passed,
+        before: subject.clone(),
+        after: subject.clone(),
+        translated_by: None,
+    };
     for (table, chain, base) in subject.netns.ruleset.chains_at(hook) {
         // Only the first packet of a tracked flow sees the chains that translate, and only until one has.
         let idle = base.kind == ChainKind::Nat && (!walk.after.connection.is_new() || walk.translated_by.is_some());
@@ -91,7 +101,7 @@ fn on_devices(subject: &Subject<'_>, hook: Hook, base: &BaseChain) -> bool {
 impl<'a> Walk<'a> {
     fn through(&mut self, table: &'a Table, chain: &'a Chain, kind: ChainKind, depth: usize) -> Chained<'a> {
         for rule in &chain.rules {
-            let outcome = run(&self.after, &table.sets, &rule.expressions);
+            let outcome = run(&self.after, &table.sets, &plain(table, rule));
             let decision = Decision { table, chain, rule: Some(rule) };
             self.steps.push(Step { decision, kind, outcome: outcome.clone() });
             let actions = match outcome {
@@ -158,6 +168,15 @@ impl<'a> Walk<'a> {
             _ => None,
         }
     }
+}
+
+/// A rule's instructions, with what iptables' extensions mean put in their place where that is known.
+pub(crate) fn plain<'a>(table: &Table, rule: &'a Rule) -> Cow<'a, [Expression]> {
+    let foreign = |e: &Expression| matches!(e, Expression::XtMatch { .. } | Expression::XtTarget { .. });
+    if !rule.expressions.iter().any(foreign) {
+        return Cow::Borrowed(&rule.expressions);
+    }
+    Cow::Owned(lower(table.family, &lift(table.family, &table.sets, &rule.expressions)))
 }
 
 /// Whether a rule can end a packet's walk if it matches.

@@ -182,6 +182,10 @@ fn act(subject: &Subject<'_>, registers: &Registers, expression: &Expression) ->
             Some(bytes) => Flow::Act(Action::Mark(u32::from_ne_bytes(bytes.try_into().unwrap_or_default()))),
             None => Flow::On,
         },
+        // struct xt_ct_target_info begins with its flags; the first is XT_CT_NOTRACK.
+        Expression::XtTarget { name, info, .. } if name == "CT" && info.first().is_some_and(|f| f & 1 != 0) => {
+            Flow::Act(Action::Notrack)
+        }
         Expression::XtTarget { name, .. } => Flow::Act(Action::Target(name.clone())),
         Expression::Counter { .. }
         | Expression::Log { .. }

@@ -6,8 +6,10 @@
 
 mod chain;
 mod machine;
+mod nearest;
 mod subject;
 
 pub use chain::{Decision, End, Step, Walk, walk};
 pub use machine::{Action, Outcome, run};
+pub use nearest::{Nearest, nearest};
 pub use subject::{Connection, Device, Layer, Subject};

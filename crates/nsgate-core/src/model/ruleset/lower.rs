@@ -20,7 +20,7 @@ pub(super) const NAT_PORT: u32 = 2;
 pub(super) const NAT_PREFIX: u32 = 0x40;
 
 /// The instructions of these statements in a table of this family.
-pub(super) fn lower(family: TableFamily, statements: &[Statement]) -> Vec<Expression> {
+pub fn lower(family: TableFamily, statements: &[Statement]) -> Vec<Expression> {
     let mut context = Context::new(family);
     let mut out = Vec::new();
     for statement in statements {

@@ -31,6 +31,7 @@ pub use expression::{
 pub use header::{HeaderField, Protocol};
 pub use interval::{Entry, elements_of_range};
 pub use lift::lift;
+pub use lower::lower;
 pub use selector::Selector;
 pub use statement::{Part, Relation, Right, Statement, Value};
 
