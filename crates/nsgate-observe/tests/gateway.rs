@@ -1,11 +1,14 @@
 //! One probe followed from a namespace through a gateway into another, on the real kernel.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use nsgate_core::model::NetnsName;
+use nsgate_core::model::{NetnsName, Transport};
 use nsgate_core::trace::{Ending, KernelEventKind, Leg, Observation, Probe, ProbeKind, Way};
+use nsgate_kernel::netns::Netns;
 use nsgate_kernel::privileges::Privileges;
+use nsgate_kernel::server::Server;
 use nsgate_kernel::{apply, sandbox};
 use nsgate_observe::{Means, Watch};
 
@@ -42,18 +45,18 @@ fn perform(lines: &[&str]) {
 }
 
 fn trace(destination: &str, kind: ProbeKind, wait: Duration) -> Observation {
-    let observation = trace_with(destination, kind, wait, Means::default());
+    let observation = trace_with(destination, kind, kind.usual_size(), wait, Means::default());
     assert_eq!(observation.limits, []);
     observation
 }
 
-fn trace_with(destination: &str, kind: ProbeKind, wait: Duration, means: Means) -> Observation {
+fn trace_with(destination: &str, kind: ProbeKind, size: u32, wait: Duration, means: Means) -> Observation {
     let names = ["host", "ns_1", "world"].map(|name| name.parse::<NetnsName>().unwrap());
     let probe = Probe {
         from: names[1].clone(),
         destination: destination.parse().unwrap(),
         kind,
-        size: kind.usual_size(),
+        size,
         source: None,
         dont_fragment: false,
     };
@@ -149,6 +152,41 @@ fn a_next_hop_that_nobody_holds_is_asked_for() {
 }
 
 #[test]
+fn data_too_large_for_the_way_is_followed_to_where_it_was_lost() {
+    sandbox::test(|| {
+        perform(&NETWORK);
+        perform(&["sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv6.conf.all.forwarding=1"]);
+        let world = Netns::open(&"world".parse().unwrap()).unwrap();
+        for (destination, family) in [("114.114.114.114", "Ip"), ("fd30::1", "Ip6")] {
+            settle(destination);
+            let address = SocketAddr::new(destination.parse().unwrap(), 80);
+            let _echo = Server::start(&world, Transport::Tcp, address).unwrap();
+            let observation = trace_with(destination, ProbeKind::Tcp(80), 8000, LONG, Means::default());
+            assert_eq!((&observation.ending, observation.of_lost_data()), (&Ending::Answered, None));
+
+            perform(&["ip link set eth2 mtu 1400"]);
+            // What tells the sender of it is lost.
+            perform(&[
+                "nft 'add table inet mute; add chain inet mute output { type filter hook output priority 0; policy drop; }'",
+            ]);
+            let observation =
+                trace_with(destination, ProbeKind::Tcp(80), 8000, Duration::from_millis(400), Means::default());
+            assert_eq!(observation.ending, Ending::Unanswered { acknowledged: 0, received: 0 });
+            let there = ["ns_1 Out", "host In", "host Out", "world In"];
+            assert_eq!(seen(&observation, Leg::Request)[..4], there, "the opening");
+            let lost = observation.of_lost_data().unwrap();
+            let once = ["ns_1 Out", "host In"];
+            let seen = seen(&lost, Leg::Request);
+            assert!(seen.len() >= 4 && seen.chunks(2).all(|pair| pair == once), "lost, and repeated: {seen:?}");
+            assert!(lost.journey.of(Leg::Request).all(|sight| sight.header.length == 1500));
+            assert_eq!(lost.journey.of(Leg::Answer).count(), 0);
+            assert!(observation.moved(&NetnsName::host(), &format!("{family}.FragFails")) > 0);
+            perform(&["nft 'delete table inet mute'", "ip link set eth2 mtu 1500"]);
+        }
+    });
+}
+
+#[test]
 fn many_probes_in_a_row_are_all_counted() {
     sandbox::test(|| {
         let probe = Probe {
@@ -215,8 +253,8 @@ fn the_kernel_says_why_it_drops_a_probe_to_those_who_may_ask() {
             settle(near);
             // What was not asked for is not missed, nor what is not needed.
             assert_eq!(trace(far, ProbeKind::Udp(9), Duration::from_millis(50)).kernel, []);
-            assert_eq!(trace_with(near, ProbeKind::Icmp, LONG, means).limits, []);
-            let lost = trace_with(far, ProbeKind::Icmp, Duration::from_millis(300), means);
+            assert_eq!(trace_with(near, ProbeKind::Icmp, 56, LONG, means).limits, []);
+            let lost = trace_with(far, ProbeKind::Icmp, 56, Duration::from_millis(300), means);
             assert_eq!(seen(&lost, Leg::Request), ["ns_1 Out", "host In"]);
             if Privileges::of_caller().can_trace_kernel() {
                 assert_eq!((drops(&lost), lost.limits), (vec!["host IP_INADDRERRORS".to_owned()], vec![]));

@@ -51,11 +51,12 @@ impl fmt::Display for Ip<'_> {
                 if let Some(mss) = tcp.mss() {
                     write!(f, ", mss {mss}")?;
                 }
-                if !tcp.payload.is_empty() {
-                    write!(f, ", {} bytes", tcp.payload.len())?;
+                let bytes = tcp.payload.len() + self.missing();
+                if bytes > 0 {
+                    write!(f, ", {bytes} bytes")?;
                 }
             }
-            Transport::Udp(udp) => write!(f, "UDP, {} bytes", udp.payload.len())?,
+            Transport::Udp(udp) => write!(f, "UDP, {} bytes", udp.payload.len() + self.missing())?,
             Transport::Other | Transport::Cut => write!(f, "{}", ProtocolName(self.protocol))?,
         }
         if let Some(fragment) = self.fragment {

@@ -237,6 +237,11 @@ impl<'a> Ip<'a> {
         parsed.unwrap_or(Transport::Cut)
     }
 
+    /// How many bytes of the packet are not there, because its end was cut off.
+    pub fn missing(&self) -> usize {
+        self.length.saturating_sub(self.header.len() + self.payload.len())
+    }
+
     /// The flow; ports are read also where no more than the first bytes of the segment are there.
     pub fn flow(&self) -> Flow {
         let ports = match (self.protocol, self.transport()) {

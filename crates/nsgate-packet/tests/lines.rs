@@ -54,6 +54,16 @@ fn tcp_and_udp() {
 }
 
 #[test]
+fn a_packet_whose_end_was_cut_off_says_how_long_it_was() {
+    let udp = Transport::Udp(Udp { source_port: 5000, destination_port: 53, payload: &[0; 1000] });
+    let whole = build::ip(&Outer::new(address("1.1.1.2"), address("9.9.9.9")), &udp).unwrap();
+    for length in [28, 100, whole.len()] {
+        let line = Packet::ip(&whole[..length]).to_string();
+        assert_eq!(line, "1.1.1.2:5000 > 9.9.9.9:53: UDP, 1000 bytes, ttl 64", "{length}");
+    }
+}
+
+#[test]
 fn errors_say_what_they_are_about() {
     let udp = Transport::Udp(Udp { source_port: 5000, destination_port: 53, payload: b"" });
     let lost = build::ip(&Outer::new(address("1.1.1.2"), address("9.9.9.9")), &udp).unwrap();

@@ -13,7 +13,7 @@ use crate::model::{
 };
 use crate::plan::{Action, Change, Hop, LinkSetting, NewAddress, NewForwarding, NewNeighbour, NewRoute, Plan, Step};
 use crate::trace::{Leg, Way};
-use nsgate_packet::Transport;
+use nsgate_packet::{Icmp, IcmpError, Transport};
 
 /// Sets a kernel setting.
 pub(super) fn sysctl(netns: &Namespace, name: &Sysctl, value: &str, before: i64) -> Plan {
@@ -225,8 +225,9 @@ pub(super) fn let_pass(netns: &Namespace, hook: Hook, decision: &Decision<'_>, s
         None => format!("add rule {chain}"),
     };
     let answers = subject.connection == Connection::established();
-    let back =
-        (answers || answer_is_dropped(subject, hook, decision)).then(|| "ct state established,related".to_string());
+    let answered = subject.connection != Connection::related();
+    let back = (answers || answered && answer_is_dropped(subject, hook, decision))
+        .then(|| "ct state established,related".to_string());
     let flow = flow_text(subject).filter(|_| !answers);
     let line = |matches: String| format!("{place} {matches} accept comment \"{COMMENT}\"\n");
     let text: String = [back, flow].into_iter().flatten().map(line).collect();
@@ -251,6 +252,10 @@ fn answer_is_dropped(subject: &Subject<'_>, hook: Hook, decision: &Decision<'_>)
 /// The conditions that hold for one flow only.
 fn flow_text(subject: &Subject<'_>) -> Option<String> {
     let ip = subject.ip()?;
+    if let Transport::Icmp(Icmp::Error(error)) = ip.transport() {
+        // Whoever is on the way may have to send one.
+        return errors_text(&error);
+    }
     let word = if ip.source.is_ipv4() { "ip" } else { "ip6" };
     let transport = match ip.transport() {
         Transport::Tcp(tcp) => format!(" tcp dport {}", tcp.destination_port),
@@ -260,6 +265,19 @@ fn flow_text(subject: &Subject<'_>) -> Option<String> {
         _ => String::new(),
     };
     Some(format!("{word} saddr {} {word} daddr {}{transport}", ip.source, ip.destination))
+}
+
+/// The conditions that hold for errors of this type.
+fn errors_text(error: &IcmpError<'_>) -> Option<String> {
+    let name = match (error.family == nsgate_packet::Family::V4, error.icmp_type) {
+        (true, 3) => "icmp type destination-unreachable",
+        (true, 11) => "icmp type time-exceeded",
+        (false, 1) => "icmpv6 type destination-unreachable",
+        (false, 2) => "icmpv6 type packet-too-big",
+        (false, 3) => "icmpv6 type time-exceeded",
+        _ => return None,
+    };
+    Some(name.to_owned())
 }
 
 /// Takes a rule away; a policy is left alone.

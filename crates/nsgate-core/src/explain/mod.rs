@@ -30,6 +30,7 @@ mod reverse_path;
 mod route;
 mod service;
 mod size;
+mod too_big;
 mod translation;
 mod ttl;
 mod tunnel;

@@ -73,6 +73,8 @@ pub struct Connection {
 const STATE_INVALID: u32 = 1;
 /// NF_CT_STATE_BIT(IP_CT_ESTABLISHED).
 const STATE_ESTABLISHED: u32 = 2;
+/// NF_CT_STATE_BIT(IP_CT_RELATED).
+const STATE_RELATED: u32 = 4;
 /// NF_CT_STATE_BIT(IP_CT_NEW).
 const STATE_NEW: u32 = 8;
 /// NF_CT_STATE_UNTRACKED_BIT.
@@ -97,6 +99,11 @@ impl Connection {
     /// Takes it out of connection tracking.
     pub fn untrack(&mut self) {
         *self = Self { state: Some(STATE_UNTRACKED), ..Self::default() };
+    }
+
+    /// An ICMP error about a packet of a known flow.
+    pub fn related() -> Self {
+        Self { state: Some(STATE_RELATED), ..Self::default() }
     }
 
     /// A packet of a flow that went both ways.

@@ -103,11 +103,10 @@ impl Tracker<'_> {
             u32::MAX => 0,
             offset => offset,
         };
-        // Only the beginning of a large segment is kept of it.
-        let headers = ip.header.len() + Tcp::HEADER + tcp.options.len();
         Segment {
             offset: offset(tcp.sequence, own),
-            length: ip.length.saturating_sub(headers) as u32,
+            // Only the beginning of a large segment is kept of it.
+            length: (tcp.payload.len() + ip.missing()) as u32,
             acknowledged: if tcp.flags.has(TcpFlags::ACK) { offset(tcp.acknowledgement, other) } else { 0 },
         }
     }

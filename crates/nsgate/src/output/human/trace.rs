@@ -66,8 +66,7 @@ fn place(place: &Place) -> String {
 
 /// The way, one row a sight; the last row says where it ended.
 fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bool) -> String {
-    let shown = |s: &&Sight| details || !is_resolution(s) || unanswered(observation);
-    let rows: Vec<&Sight> = observation.journey.sights.iter().filter(shown).collect();
+    let rows = if details { observation.journey.sights.clone() } else { telling(observation) };
     let name = |s: &Sight| {
         let link = world.namespace(&s.netns).and_then(|n| n.link(s.link));
         link.map_or_else(|| s.link.0.to_string(), |l| l.name.to_string())
@@ -77,7 +76,7 @@ fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bo
     let link_width = rows.iter().map(|s| name(s).len()).max().unwrap_or(0);
     let mut text = heading("path");
     for (row, sight) in rows.iter().enumerate() {
-        let before = rows[..row].iter().rev().find(|s| s.leg == sight.leg);
+        let before = rows[..row].iter().rev().find(|s| s.leg == sight.leg && carries(s) == carries(sight));
         let mark = if matches!(sight.leg, Leg::Error | Leg::Question) { " " } else { "✓" };
         let _ = writeln!(
             text,
@@ -86,7 +85,7 @@ fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bo
             sight.netns,
             name(sight),
             way(sight.way),
-            if details { sight.header.text.clone() } else { packet(sight, before.copied()) }
+            if details { sight.header.text.clone() } else { packet(sight, before) }
         );
     }
     if verdict.cause != Cause::Delivered {
@@ -128,12 +127,49 @@ fn packet(sight: &Sight, before: Option<&Sight>) -> String {
         (false, true) => "  destination rewritten",
         (false, false) => "",
     };
-    let word = match (sight.leg, header.reset) {
-        (_, true) => "reset ",
-        (Leg::Answer, _) => "answer ",
+    let word = match (sight.leg, header.reset, carries(sight)) {
+        (_, true, _) => "reset ",
+        (Leg::Answer, _, true) => "answer's data ",
+        (Leg::Answer, ..) => "answer ",
+        (_, _, true) => "data ",
         _ => "",
     };
     format!("{word}{source} > {destination} ttl {}{rewritten}", header.ttl)
+}
+
+/// The sights that tell something new. Of a connection whose data was lost these are its opening and what was lost.
+fn telling(observation: &Observation) -> Vec<Sight> {
+    let all = &observation.journey.sights;
+    let opening = all.iter().take_while(|sight| !carries(sight)).cloned();
+    let sights: Vec<Sight> = match observation.of_lost_data() {
+        Some(lost) => opening.chain(lost.journey.sights.into_iter().filter(|s| s.header.segment.is_some())).collect(),
+        None => all.clone(),
+    };
+    let mut telling: Vec<Sight> = Vec::new();
+    for sight in sights {
+        let again = telling.iter().any(|before| is_repeated(before, &sight));
+        if !again && (!is_resolution(&sight) || unanswered(observation)) {
+            telling.push(sight);
+        }
+    }
+    telling
+}
+
+/// Whether it is a segment with data.
+fn carries(sight: &Sight) -> bool {
+    sight.header.segment.is_some_and(|segment| segment.length > 0)
+}
+
+/// Whether a packet passed here once more: repeated by its sender, or one more of a connection's many segments.
+fn is_repeated(before: &Sight, sight: &Sight) -> bool {
+    let place = |s: &Sight| (s.netns.clone(), s.link, s.way, s.leg, ends(&s.header));
+    let another_question = matches!(sight.leg, Leg::Question | Leg::Reply | Leg::Error);
+    let reset = before.header.reset == sight.header.reset;
+    !another_question && reset && place(before) == place(sight) && carries(before) == carries(sight)
+}
+
+fn ends(header: &Header) -> [(IpAddr, Option<u16>); 2] {
+    [(header.source, header.source_port), (header.destination, header.destination_port)]
 }
 
 fn is_resolution(sight: &Sight) -> bool {
