@@ -1,6 +1,6 @@
 //! The labs, as a user runs them: each in a sandbox of its own, judged by its exit code and its JSON.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -141,6 +141,19 @@ fn every_lab_is_listed() {
         assert!(text.contains(lab["title"].as_str().unwrap()), "{text}");
     }
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+#[test]
+fn a_shell_opens_in_the_sandbox_after_the_last_step() {
+    let (script, mut write) = std::io::pipe().unwrap();
+    write.write_all(b"ls /run/netns\n").unwrap();
+    drop(write);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nsgate"));
+    let output = command.args(["lab", "ipv6", "--no-fix", "--shell"]).stdin(script).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let after = text.split("every step showed what it should").nth(1);
+    assert!(output.status.success(), "{text}");
+    assert_eq!(after.map(|after| after.split_whitespace().collect()), Some(vec!["ns_1", "world"]), "{text}");
 }
 
 #[test]

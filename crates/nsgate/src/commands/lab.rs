@@ -45,7 +45,9 @@ pub(crate) fn run(args: &LabArgs, output: &mut Output) -> Result<Outcome, Failur
     }
     let (name, lab) = find(&args.name)?;
     let sandbox = sandbox::enter()?;
-    let outcome = perform(name, &lab, args, output)?;
+    // What the lab serves is there for the shell, too.
+    let mut stage = Stage::default();
+    let outcome = perform(&mut stage, name, &lab, args, output)?;
     if args.shell {
         output.note("\nThis shell is inside the sandbox; all of it is gone when you leave it.");
         exec::shell(sandbox.user)?;
@@ -54,9 +56,8 @@ pub(crate) fn run(args: &LabArgs, output: &mut Output) -> Result<Outcome, Failur
 }
 
 /// Performs the steps in order, up to the first that does not show what the lab says.
-fn perform(name: &str, lab: &Lab, args: &LabArgs, output: &mut Output) -> Result<Outcome, Failure> {
+fn perform(stage: &mut Stage, name: &str, lab: &Lab, args: &LabArgs, output: &mut Output) -> Result<Outcome, Failure> {
     let start = Instant::now();
-    let mut stage = Stage::default();
     let mut document = LabJson::new(name, lab);
     if !args.json {
         output.write(&human::lab::opening(name, lab))?;

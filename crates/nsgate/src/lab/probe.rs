@@ -63,7 +63,7 @@ fn index(Interface { netns, dev }: &Interface) -> Result<LinkIndex> {
     Ok(Netns::open(netns)?.run(|| index_of(&mut Socket::open(Protocol::Route)?, dev))??)
 }
 
-/// The probes as an interface saw them. Of a connection only its opening counts, as often as it was repeated.
+/// The probes as an interface saw them. Of a connection only its opening counts.
 fn sights_at<'a>(observation: &'a Observation, netns: &NetnsName, link: LinkIndex) -> Vec<&'a Sight> {
     let here = observation.journey.of(Leg::Request).filter(|sight| sight.netns == *netns && sight.link == link);
     let most = if observation.probe.kind.is_connection() { 1 } else { usize::MAX };
