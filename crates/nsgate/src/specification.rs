@@ -77,9 +77,7 @@ impl Specification {
     pub(crate) fn outlook(&self, world: &World, output: &mut Output) -> Result<Draft, Failure> {
         let records = Records::look()?;
         let draft = self.draft(world, &records, output)?;
-        for limit in world.limits.iter().filter(|limit| limit.netns.as_ref().is_some_and(NetnsName::is_host)) {
-            output.note(&format!("nsgate: not seen: {}: {}", limit.what, limit.why));
-        }
+        note_limits(world, output);
         if records.under_way(&draft.instance) {
             let instance = &draft.instance;
             output.note(&format!(
@@ -92,6 +90,13 @@ impl Specification {
     /// What the whole is called.
     pub(crate) fn instance(&self) -> &str {
         self.spec.name.as_ref().map_or(&self.stem, |name| &name.value)
+    }
+}
+
+/// Says what of the gateway's namespace could not be seen.
+pub(crate) fn note_limits(world: &World, output: &mut Output) {
+    for limit in world.limits.iter().filter(|limit| limit.netns.as_ref().is_none_or(NetnsName::is_host)) {
+        output.note(&format!("nsgate: not seen: {}: {}", limit.what, limit.why));
     }
 }
 

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::{
     At, Diagnostic, Kind, Member, Network, SourceNat, Spec, Wanted, WantedMember, WantedNetwork, fields, names,
 };
-use crate::model::{Family, Link, LinkName, Namespace, NetnsName, World};
+use crate::model::{Family, Link, LinkName, Namespace, NetnsName, Route, RouteKind, TABLE_MAIN, World};
 use crate::plan::mark::{self, Mark};
 
 /// The MTU of a virtual wire that nothing makes smaller.
@@ -141,7 +141,7 @@ impl<'a> Resolver<'a> {
             let elsewhere = self.host.routes.iter().find(|route| {
                 let ours =
                     route.next_hops.iter().filter_map(|hop| self.host.link(hop.link?)).any(|link| self.ours(link));
-                route.table == crate::model::TABLE_MAIN && !ours && net.contains(&route.destination)
+                route.table == TABLE_MAIN && !ours && net.contains(&route.destination)
             });
             if let Some(route) = elsewhere {
                 let message = format!("{net} overlaps {}, which is routed elsewhere", route.destination);
@@ -220,10 +220,11 @@ impl<'a> Resolver<'a> {
         };
         let default = At { value: MEMBER_INTERFACE.parse().ok()?, span: name.span.clone() };
         let interface = member.interface.as_ref().unwrap_or(&default);
+        let addresses = self.addresses(network, member, free);
         if let Some(netns) = self.world.namespace(&name.value) {
+            self.existing_member(netns, name, &addresses);
             self.interface_in_use(netns, interface);
         }
-        let addresses = self.addresses(network, member, free);
         for address in &addresses {
             let given = member.addresses.iter().find(|at| at.value == address.addr());
             self.address_in_use(address.addr(), given.map_or(&name.span, |at| &at.span));
@@ -259,6 +260,31 @@ impl<'a> Resolver<'a> {
         addresses
     }
 
+    /// A namespace that is there can be used if it is another than the gateway's, and leads nowhere by default.
+    fn existing_member(&mut self, netns: &Namespace, name: &At<NetnsName>, addresses: &[IpNet]) {
+        if netns.name != name.value {
+            let message = format!("'{}' is another name of the namespace '{}'", name.value, netns.name);
+            let hint = if netns.name.is_host() {
+                "the gateway's own namespace cannot be a member".to_owned()
+            } else {
+                format!("write '{}'", netns.name)
+            };
+            self.found.push(Diagnostic::error(&name.span, message).label("not a name of its own").hint(hint));
+            return;
+        }
+        for family in Family::BOTH {
+            let wanted = addresses.iter().any(|net| Family::of(net.addr()) == family);
+            let there = default_route(netns, family).filter(|route| route.protocol != mark::PROTOCOL);
+            if let Some(route) = there.filter(|_| wanted) {
+                let router = route.next_hops.first().and_then(|hop| hop.gateway);
+                let through = router.map(|router| format!(" through {router}")).unwrap_or_default();
+                let message = format!("'{}' has a default route of its own{through}, for {family}", name.value);
+                let hint = format!("remove it: ip -n {} route del default", name.value);
+                self.found.push(Diagnostic::error(&name.span, message).label("leads elsewhere").hint(hint));
+            }
+        }
+    }
+
     fn interface_in_use(&mut self, netns: &Namespace, at: &At<LinkName>) {
         let foreign = netns.link_named(at.value.as_str()).filter(|link| !self.ours(link));
         if foreign.is_some() {
@@ -282,17 +308,19 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// The interface of the default route: IPv4's, else IPv6's; of several the one with the smallest metric.
+/// The interface of the default route: IPv4's, else IPv6's.
 fn default_link(host: &Namespace) -> Option<&Link> {
-    Family::BOTH.into_iter().find_map(|family| {
-        let default = |route: &&crate::model::Route| {
-            route.table == crate::model::TABLE_MAIN
-                && route.destination.prefix_len() == 0
-                && Family::of(route.destination.addr()) == family
-        };
-        let route = host.routes.iter().filter(default).min_by_key(|route| route.metric)?;
-        route.next_hops.iter().find_map(|hop| host.link(hop.link?))
-    })
+    let links = Family::BOTH.into_iter().filter_map(|family| default_route(host, family));
+    links.flat_map(|route| &route.next_hops).find_map(|hop| host.link(hop.link?))
+}
+
+/// The default route of a family; of several the one with the smallest metric.
+fn default_route(netns: &Namespace, family: Family) -> Option<&Route> {
+    let default = |route: &&Route| {
+        let all = route.destination.prefix_len() == 0 && Family::of(route.destination.addr()) == family;
+        route.table == TABLE_MAIN && route.kind == RouteKind::Unicast && all
+    };
+    netns.routes.iter().filter(default).min_by_key(|route| route.metric)
 }
 
 /// The gateway's address in a subnet: the one that is given, else the first.

@@ -250,6 +250,26 @@ fn what_is_in_the_way_is_named() {
 }
 
 #[test]
+fn a_namespace_that_cannot_be_a_member_is_refused() {
+    let mut busy = world(
+        "ip netns add own
+         ip link add x type veth peer name y netns own
+         ip -n own addr add 192.168.0.2/24 dev y
+         ip -n own link set y up
+         ip -n own route add default via 192.168.0.1 dev y",
+    );
+    busy.namespaces[0].aliases.push("gate".parse().unwrap());
+    in_the_way(
+        "[network.a]\nsubnets = [\"10.0.0.0/24\"]\nmember.own = {}\nmember.gate = {}\n",
+        &busy,
+        &[
+            "3:8 'own' has a default route of its own through 192.168.0.1, for IPv4 [leads elsewhere] -> remove it: ip -n own route del default",
+            "4:8 'gate' is another name of the namespace 'host' [not a name of its own] -> the gateway's own namespace cannot be a member",
+        ],
+    );
+}
+
+#[test]
 fn without_a_default_route_the_uplink_must_be_named() {
     let mut lonely = world("");
     simulate::apply(&mut lonely, &"ip route del default".parse().unwrap()).unwrap();

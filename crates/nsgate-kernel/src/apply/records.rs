@@ -170,9 +170,12 @@ impl Records {
     fn forget(&self, instance: &str, file: &str) -> Result<(), Error> {
         let Some(all) = &self.directory else { return Ok(()) };
         let path = format!("{}/{file}", checked(instance)?);
-        match unlinkat(all, &path, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(failure("remove", instance, file)(errno)),
+        // One that was being written when its writer was killed goes too.
+        for path in [path, format!("{instance}/.{file}")] {
+            match unlinkat(all, &path, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(failure("remove", instance, file)(errno)),
+            }
         }
         // It stays while there is another file in it.
         let _ = unlinkat(all, instance, AtFlags::REMOVEDIR);

@@ -9,7 +9,7 @@ use nsgate_kernel::snapshot;
 use crate::exit::{Failure, Outcome};
 use crate::output::json::plan::StatusJson;
 use crate::output::{Output, human};
-use crate::specification::Specification;
+use crate::specification::{Specification, note_limits};
 
 /// Show what stands, and what differs from what the file wants
 ///
@@ -38,6 +38,8 @@ pub(crate) fn run(args: &StatusArgs, output: &mut Output) -> Result<Outcome, Fai
         let wanted = specification.outlook(&world, output)?;
         found = [(wanted.instance.clone(), found.remove(&wanted.instance).unwrap_or_default())].into();
         draft = Some(wanted);
+    } else {
+        note_limits(&world, output);
     }
     let drift = draft.as_ref().map(|draft| (draft.instance.as_str(), draft.steps.as_slice()));
     if args.json {
