@@ -257,6 +257,27 @@ mod tests {
         }
     }
 
+    /// How a rule that drops ends a packet's walk if it asks a match of iptables before.
+    fn end_with_match(name: &str, info: Vec<u8>) -> &'static str {
+        let mut netns = netns(&forward("drop"));
+        let extension = Expression::XtMatch { name: name.into(), revision: 1, info };
+        netns.ruleset.tables[0].chains[0].rules[0].expressions.insert(0, extension);
+        match walk(&syn(&netns), Hook::Forward).end {
+            End::Passed => "passed",
+            End::Unknown(_) => "unknown",
+            End::Lost(_) => "lost",
+        }
+    }
+
+    #[test]
+    fn matches_of_iptables_are_asked_where_they_are_known() {
+        let ports = |port: u16| [vec![1, 1], port.to_ne_bytes().to_vec(), vec![0; 44]].concat();
+        assert_eq!(end_with_match("multiport", ports(80)), "lost");
+        assert_eq!(end_with_match("multiport", ports(81)), "passed");
+        assert_eq!(end_with_match("comment", vec![0; 256]), "lost");
+        assert_eq!(end_with_match("recent", vec![0; 256]), "unknown");
+    }
+
     fn forward(rules: &str) -> String {
         format!(
             "table inet filter {{\n chain forward {{\n type filter hook forward priority 0; policy accept;\n {rules}\n }}\n}}"

@@ -7,7 +7,9 @@ use std::net::IpAddr;
 
 use super::Subject;
 use crate::model::lookup::{Answer, Query, look_up};
-use crate::model::ruleset::{Bitwise, CmpOp, Data, Element, Expression, Nat, Register, RejectKind, Set, Verdict};
+use crate::model::ruleset::{
+    Bitwise, CmpOp, Data, Element, Expression, Nat, Register, RejectKind, Set, TableFamily, Verdict, native,
+};
 use crate::model::{LinkIndex, RouteKind};
 
 /// How one rule ended for one packet.
@@ -182,11 +184,10 @@ fn act(subject: &Subject<'_>, registers: &Registers, expression: &Expression) ->
             Some(bytes) => Flow::Act(Action::Mark(u32::from_ne_bytes(bytes.try_into().unwrap_or_default()))),
             None => Flow::On,
         },
-        // struct xt_ct_target_info begins with its flags; the first is XT_CT_NOTRACK.
-        Expression::XtTarget { name, info, .. } if name == "CT" && info.first().is_some_and(|f| f & 1 != 0) => {
-            Flow::Act(Action::Notrack)
+        Expression::XtMatch { .. } => extension(subject, expression).unwrap_or(Flow::Unknown),
+        Expression::XtTarget { name, .. } => {
+            extension(subject, expression).unwrap_or_else(|| Flow::Act(Action::Target(name.clone())))
         }
-        Expression::XtTarget { name, .. } => Flow::Act(Action::Target(name.clone())),
         Expression::Counter { .. }
         | Expression::Log { .. }
         | Expression::MetaSet { .. }
@@ -196,6 +197,24 @@ fn act(subject: &Subject<'_>, registers: &Registers, expression: &Expression) ->
         | Expression::Object { .. } => Flow::On,
         _ => Flow::Unknown,
     }
+}
+
+/// An extension of xtables by the instructions that mean the same, where there are such.
+fn extension(subject: &Subject<'_>, expression: &Expression) -> Option<Flow> {
+    let family = match subject.packet.first()? >> 4 {
+        4 => TableFamily::Ip,
+        6 => TableFamily::Ip6,
+        _ => return None,
+    };
+    let (expressions, sets) = native(family, expression)?;
+    let mut registers = Registers([None; 20]);
+    for expression in &expressions {
+        match step(subject, &sets, &mut registers, expression) {
+            Flow::On => {}
+            end => return Some(end),
+        }
+    }
+    Some(Flow::On)
 }
 
 fn truth(holds: bool) -> Flow {

@@ -273,7 +273,7 @@ const IPTABLES: [&str; 34] = [
     "-A FORWARD -m limit --limit 5/min --limit-burst 3 -j LOG --log-prefix abc --log-level debug",
     "-A FORWARD -j REJECT --reject-with icmp-host-prohibited",
     "-A FORWARD -p tcp -j REJECT --reject-with tcp-reset",
-    "-A OUTPUT -m owner --uid-owner 1000-2000 ! --gid-owner 5 -j ACCEPT",
+    "-A OUTPUT -m owner --uid-owner 0 ! --gid-owner 0 -j ACCEPT",
     "-A FORWARD -m length --length 100:200 -j ACCEPT",
     "-A FORWARD -m ttl --ttl-lt 5 -j DROP",
     "-A FORWARD -m iprange --src-range 1.1.1.1-1.1.1.9 -j DROP",

@@ -34,6 +34,7 @@ pub use lift::lift;
 pub use lower::lower;
 pub use selector::Selector;
 pub use statement::{Part, Relation, Right, Statement, Value};
+pub use xt::native;
 
 use serde::{Deserialize, Serialize};
 

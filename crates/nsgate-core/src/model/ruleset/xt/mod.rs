@@ -9,9 +9,12 @@ mod options;
 mod targets;
 
 use self::info::Info;
-use super::Expression;
 use super::header::{Context, ETHERTYPE_IP6};
+use super::interval::elements_of_range;
+use super::lower::lower;
+use super::statement::Right;
 use super::statement::Statement;
+use super::{Element, Expression, Set, TableFamily};
 
 pub(super) use self::options::options;
 
@@ -38,6 +41,30 @@ pub(super) fn translated(context: &Context, expression: &Expression) -> Option<V
     }
 }
 
+/// The instructions that mean the same as an extension, for IPv4 or IPv6 as the family says, with the sets that their
+/// look-ups name; none where there are no such instructions.
+pub fn native(family: TableFamily, expression: &Expression) -> Option<(Vec<Expression>, Vec<Set>)> {
+    let mut statements = translated(&Context::new(family), expression)?;
+    let mut sets = Vec::new();
+    for statement in &mut statements {
+        if let Statement::Match { left, right, .. } = statement
+            && let Right::OneOf(ranges) = right
+        {
+            let [part] = &mut left[..] else { return None };
+            let kind = part.selector.kind()?;
+            let mut set = Set { interval: true, ..Set::new(format!("__set{}", sets.len()), &[kind.value_type]) };
+            (set.key_length as usize == kind.length).then_some(())?;
+            for (low, high) in ranges {
+                set.elements.extend(elements_of_range(low.clone(), high, Element::default()));
+            }
+            part.turned = part.needs_turning();
+            *right = Right::Set(set.name.clone());
+            sets.push(set);
+        }
+    }
+    Some((lower(family, &statements), sets))
+}
+
 /// The comment that a rule of iptables carries as a match.
 pub(super) fn comment(expressions: &[Expression]) -> Option<String> {
     expressions.iter().find_map(|e| match e {
@@ -48,7 +75,7 @@ pub(super) fn comment(expressions: &[Expression]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Rule, TableFamily, text};
+    use super::super::{Rule, text};
     use super::*;
 
     fn shown(family: TableFamily, expressions: Vec<Expression>) -> String {
@@ -113,6 +140,18 @@ mod tests {
         matches("icmp", 0, &[3, 4, 4, 0], "icmp type destination-unreachable icmp code frag-needed");
         matches("icmp", 0, &[8, 0, 255, 0], "icmp type echo-request");
         matches("icmp", 0, &[255, 0, 255, 0], "meta l4proto icmp");
+    }
+
+    #[test]
+    fn instructions_mean_the_same() {
+        let ports = info(&[&[1, 3], &half(80), &half(1000), &half(2000), &[0; 24], &[0, 1], &[0; 13], &[0]]);
+        let (expressions, sets) = native(TableFamily::Ip, &a_match("multiport", 1, &ports)).unwrap();
+        let rule = Rule { handle: 0, expressions, comment: None };
+        let named = vec![Set { anonymous: true, ..sets[0].clone() }];
+        assert_eq!(text::rule(TableFamily::Ip, &named, &rule), "th dport { 80, 1000-2000 }");
+        let (expressions, _) = native(TableFamily::Ip, &a_match("state", 0, &word(8))).unwrap();
+        assert_eq!(shown(TableFamily::Ip, expressions), "ct state new");
+        assert_eq!(native(TableFamily::Ip, &a_match("recent", 0, &[])), None);
     }
 
     #[test]
