@@ -8,6 +8,7 @@ mod bpf;
 mod filter;
 mod numbers;
 mod probe;
+mod rule_trace;
 mod sys;
 mod tap;
 mod watch;

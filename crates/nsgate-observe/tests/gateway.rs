@@ -1,15 +1,20 @@
 //! One probe followed from a namespace through a gateway into another, on the real kernel.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nsgate_core::model::{NetnsName, Transport};
-use nsgate_core::trace::{Ending, KernelEventKind, Leg, Observation, Probe, ProbeKind, Way};
+use nsgate_core::trace::{
+    Ending, Filtered, KernelEventKind, Leg, Observation, Probe, ProbeKind, RuleEvent, RuleStep, Way,
+};
+use nsgate_kernel::netlink::{Protocol, Socket};
 use nsgate_kernel::netns::Netns;
 use nsgate_kernel::privileges::Privileges;
 use nsgate_kernel::server::Server;
-use nsgate_kernel::{apply, sandbox};
+use nsgate_kernel::{apply, nftables, sandbox};
 use nsgate_observe::{Means, Watch};
 
 /// ns_1, behind the gateway `host`, and what is beyond it.
@@ -45,12 +50,12 @@ fn perform(lines: &[&str]) {
 }
 
 fn trace(destination: &str, kind: ProbeKind, wait: Duration) -> Observation {
-    let observation = trace_with(destination, kind, kind.usual_size(), wait, Means::default());
+    let observation = trace_with(destination, kind, kind.usual_size(), wait, &Means::default());
     assert_eq!(observation.limits, []);
     observation
 }
 
-fn trace_with(destination: &str, kind: ProbeKind, size: u32, wait: Duration, means: Means) -> Observation {
+fn trace_with(destination: &str, kind: ProbeKind, size: u32, wait: Duration, means: &Means) -> Observation {
     let names = ["host", "ns_1", "world"].map(|name| name.parse::<NetnsName>().unwrap());
     let probe = Probe {
         from: names[1].clone(),
@@ -161,7 +166,7 @@ fn data_too_large_for_the_way_is_followed_to_where_it_was_lost() {
             settle(destination);
             let address = SocketAddr::new(destination.parse().unwrap(), 80);
             let _echo = Server::start(&world, Transport::Tcp, address).unwrap();
-            let observation = trace_with(destination, ProbeKind::Tcp(80), 8000, LONG, Means::default());
+            let observation = trace_with(destination, ProbeKind::Tcp(80), 8000, LONG, &Means::default());
             assert_eq!((&observation.ending, observation.of_lost_data()), (&Ending::Answered, None));
 
             perform(&["ip link set eth2 mtu 1400"]);
@@ -170,7 +175,7 @@ fn data_too_large_for_the_way_is_followed_to_where_it_was_lost() {
                 "nft 'add table inet mute; add chain inet mute output { type filter hook output priority 0; policy drop; }'",
             ]);
             let observation =
-                trace_with(destination, ProbeKind::Tcp(80), 8000, Duration::from_millis(400), Means::default());
+                trace_with(destination, ProbeKind::Tcp(80), 8000, Duration::from_millis(400), &Means::default());
             assert_eq!(observation.ending, Ending::Unanswered { acknowledged: 0, received: 0 });
             let there = ["ns_1 Out", "host In", "host Out", "world In"];
             assert_eq!(seen(&observation, Leg::Request)[..4], there, "the opening");
@@ -248,7 +253,7 @@ fn drops(observation: &Observation) -> Vec<String> {
 fn the_kernel_says_why_it_drops_a_probe_to_those_who_may_ask() {
     sandbox::test(|| {
         perform(&NETWORK);
-        let means = Means { kernel: true };
+        let means = &Means { kernel: true, ..Means::default() };
         for (near, far) in [("1.1.1.3", "114.114.114.114"), ("fd01::3", "fd30::1")] {
             settle(near);
             // What was not asked for is not missed, nor what is not needed.
@@ -262,6 +267,123 @@ fn the_kernel_says_why_it_drops_a_probe_to_those_who_may_ask() {
                 let missed: Vec<&str> = lost.limits.iter().map(|limit| limit.what.as_str()).collect();
                 assert_eq!((lost.kernel, missed), (vec![], vec!["what the kernel drops, and why"]));
             }
+        }
+    });
+}
+
+/// The traces of the packet filter of `host`, with the chains of this interface.
+fn traced(device: Option<&str>) -> Means {
+    let devices = device.iter().map(|name| name.parse().unwrap()).collect();
+    Means { filters: vec![Filtered { netns: NetnsName::host(), devices }], ..Means::default() }
+}
+
+/// What each chain but ours made of the packets for an address: `forward Rule Drop`.
+fn decided(observation: &Observation, destination: &str) -> Vec<String> {
+    let ours = |event: &&RuleEvent| event.packet().as_ip().is_some_and(|ip| ip.destination.to_string() == destination);
+    let step = |step| match step {
+        RuleStep::Rule(_) => "rule",
+        RuleStep::Return => "return",
+        RuleStep::Policy => "policy",
+    };
+    let events = observation.rules.iter().filter(ours);
+    events.map(|e| format!("{} {} {:?}", e.chain, step(e.step), e.verdict.clone().unwrap())).collect()
+}
+
+/// The tables of this namespace.
+fn tables() -> Vec<String> {
+    let mut socket = Socket::open(Protocol::Netfilter).unwrap();
+    nftables::ruleset(&mut socket).unwrap().ruleset.tables.into_iter().map(|table| table.name).collect()
+}
+
+#[test]
+fn the_packet_filter_says_which_rule_drops_a_probe() {
+    sandbox::test(|| {
+        perform(&NETWORK);
+        perform(&["sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv6.conf.all.forwarding=1"]);
+        perform(&[
+            "nft 'add table inet t'",
+            "nft 'add chain inet t c { type filter hook forward priority 0; policy accept; }'",
+        ]);
+        for (destination, back) in [("114.114.114.114", "1.1.1.2"), ("fd30::1", "fd01::2")] {
+            settle(destination);
+            for kind in [ProbeKind::Icmp, ProbeKind::Udp(9), ProbeKind::Tcp(9)] {
+                let passed = trace_with(destination, kind, kind.usual_size(), LONG, &traced(None));
+                assert_eq!(decided(&passed, destination), ["c policy Accept"], "{kind} {destination}");
+                // What comes back too: an answer, a reset, an error that quotes the probe.
+                assert_eq!(decided(&passed, back), ["c policy Accept"], "{kind} {destination}");
+                assert_eq!((passed.limits, tables()), (vec![], vec!["t".to_owned()]));
+            }
+        }
+        perform(&["nft 'add rule inet t c meta iif > 0 drop'"]);
+        for destination in ["114.114.114.114", "fd30::1"] {
+            for kind in [ProbeKind::Icmp, ProbeKind::Udp(9), ProbeKind::Tcp(9)] {
+                let lost = trace_with(destination, kind, kind.usual_size(), Duration::from_millis(100), &traced(None));
+                assert_eq!(decided(&lost, destination), ["c rule Drop"], "{kind} {destination}");
+                assert!(
+                    lost.rules.iter().all(|event| event.is_loss() && event.entered.is_some() && event.left.is_some())
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn chains_at_an_interface_are_traced_too() {
+    sandbox::test(|| {
+        perform(&NETWORK);
+        settle("1.1.1.3");
+        perform(&[
+            "nft 'add table netdev t'",
+            "nft 'add chain netdev t c { type filter hook ingress device veth3 priority 0; policy drop; }'",
+        ]);
+        // Addresses are known, or the question for them would be dropped.
+        let lost = trace_with("1.1.1.3", ProbeKind::Icmp, 56, Duration::from_millis(100), &traced(Some("veth3")));
+        assert_eq!((decided(&lost, "1.1.1.3"), lost.limits), (vec!["c policy Drop".to_owned()], vec![]));
+        assert_eq!(tables(), ["t"]);
+        // What the kernel refuses: one chain at one interface twice.
+        let mut twice = traced(Some("veth3"));
+        twice.filters[0].devices.push("veth3".parse().unwrap());
+        let missed = trace_with("1.1.1.3", ProbeKind::Icmp, 56, Duration::from_millis(10), &twice);
+        assert_eq!((missed.rules, missed.limits.len(), tables()), (vec![], 1, vec!["t".to_owned()]));
+    });
+}
+
+/// Set for a process that is to be killed while it traces.
+const TO_BE_KILLED: &str = "NSGATE_TEST_TO_BE_KILLED";
+
+#[test]
+fn a_trace_of_rules_dies_with_its_process() {
+    if std::env::var_os(TO_BE_KILLED).is_some() {
+        let probe = Probe {
+            from: NetnsName::host(),
+            destination: "127.0.0.1".parse().unwrap(),
+            kind: ProbeKind::Icmp,
+            size: 8,
+            source: None,
+            dont_fragment: false,
+        };
+        let _watch = Watch::set_with(&probe, &[], &traced(None)).unwrap();
+        println!("ready");
+        std::thread::sleep(Duration::from_mins(1));
+        panic!("nobody killed this process");
+    }
+    sandbox::test(|| {
+        let mut child = Command::new("/proc/self/exe")
+            .args(["--exact", "a_trace_of_rules_dies_with_its_process", "--nocapture"])
+            .env(TO_BE_KILLED, "1")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains("ready")));
+        let standing = tables();
+        assert!(standing.len() == 1 && standing[0].starts_with("nsgate-trace-"), "{standing:?}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !tables().is_empty() {
+            assert!(Instant::now() < deadline, "{:?}", tables());
+            std::thread::sleep(Duration::from_millis(5));
         }
     });
 }

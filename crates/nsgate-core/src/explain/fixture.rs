@@ -357,6 +357,7 @@ fn observation(destination: &str, kind: ProbeKind) -> Observation {
         ending: Ending::Silence,
         journey: Journey::default(),
         kernel: Vec::new(),
+        rules: Vec::new(),
         watched: watched.to_vec(),
         tracked: Vec::new(),
         neighbours: Vec::new(),

@@ -10,6 +10,7 @@ mod kernel_event;
 mod observation;
 mod probe;
 mod route;
+mod rule_event;
 mod sighting;
 
 pub use counters::Counters;
@@ -19,4 +20,5 @@ pub use kernel_event::{Addressee, DropReason, KernelEvent, KernelEventKind, life
 pub use observation::{Ending, KernelRoute, Observation, RouteQuestion, Watched};
 pub use probe::{Identity, Probe, ProbeKind};
 pub use route::{Stop, planned_path, to_watch};
+pub use rule_event::{Filtered, RuleEvent, RuleStep, TracedConnection, to_trace};
 pub use sighting::{Sighting, Way};

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::counters::Counters;
-use super::{Identity, Journey, KernelEvent, Probe};
+use super::{Identity, Journey, KernelEvent, Probe, RuleEvent};
 use crate::model::conntrack::Entry;
 use crate::model::lookup::Query;
 use crate::model::{Limit, LinkIndex, Neighbour, NetnsName};
@@ -21,6 +21,8 @@ pub struct Observation {
     pub journey: Journey,
     /// What the kernel told of it, in the order of time; nothing where it was not asked or may not be.
     pub kernel: Vec<KernelEvent>,
+    /// What the packet filters' own traces told of it, in order within each namespace.
+    pub rules: Vec<RuleEvent>,
     /// Which namespaces were watched, and how well.
     pub watched: Vec<Watched>,
     /// Connection-tracking entries of the probe's flow, by namespace, read afterwards.

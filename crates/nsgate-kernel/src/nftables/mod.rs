@@ -5,6 +5,7 @@
 
 mod numbers;
 mod read;
+mod trace;
 mod user_data;
 mod write;
 
@@ -12,4 +13,5 @@ mod write;
 mod tests;
 
 pub use read::{Reading, generation, ruleset};
+pub use trace::{TRACE_GROUP, trace_event};
 pub use write::commit;

@@ -24,6 +24,7 @@ pub(super) mod message {
     pub(in super::super) const GET_ELEMENTS: u16 = NFTABLES + 13;
     pub(in super::super) const DELETE_ELEMENTS: u16 = NFTABLES + 14;
     pub(in super::super) const GET_GENERATION: u16 = NFTABLES + 16;
+    pub(in super::super) const TRACE: u16 = NFTABLES + 17;
 }
 
 /// `NFTA_TABLE_*`.
@@ -129,6 +130,30 @@ pub(super) mod data {
     pub(in super::super) const JUMP: i32 = -3;
     pub(in super::super) const GOTO: i32 = -4;
     pub(in super::super) const RETURN: i32 = -5;
+}
+
+/// `NFTA_TRACE_*`, and the kinds of messages (`NFT_TRACETYPE_*`).
+pub(super) mod trace {
+    pub(in super::super) const TABLE: u16 = 1;
+    pub(in super::super) const CHAIN: u16 = 2;
+    pub(in super::super) const HANDLE: u16 = 3;
+    pub(in super::super) const KIND: u16 = 4;
+    pub(in super::super) const VERDICT: u16 = 5;
+    pub(in super::super) const ID: u16 = 6;
+    pub(in super::super) const NETWORK_HEADER: u16 = 8;
+    pub(in super::super) const TRANSPORT_HEADER: u16 = 9;
+    pub(in super::super) const ENTERED: u16 = 10;
+    pub(in super::super) const LEFT: u16 = 12;
+    pub(in super::super) const MARK: u16 = 14;
+    pub(in super::super) const POLICY_VERDICT: u16 = 16;
+    pub(in super::super) const CONNECTION_ID: u16 = 18;
+    pub(in super::super) const CONNECTION_DIRECTION: u16 = 19;
+    pub(in super::super) const CONNECTION_STATUS: u16 = 20;
+    pub(in super::super) const CONNECTION_STATE: u16 = 21;
+
+    pub(in super::super) const POLICY: u32 = 1;
+    pub(in super::super) const RETURN: u32 = 2;
+    pub(in super::super) const RULE: u32 = 3;
 }
 
 /// An element of any list (NFTA_LIST_ELEM), and an expression's name and attributes.

@@ -5,6 +5,7 @@
 
 mod afterwards;
 mod kernel;
+mod rules;
 
 use std::os::fd::AsFd as _;
 use std::panic::resume_unwind;
@@ -12,7 +13,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use nsgate_core::model::{Limit, NetnsName};
-use nsgate_core::trace::{Counters, Ending, Identity, Observation, Probe, Sighting, Watched, follow};
+use nsgate_core::trace::{Counters, Ending, Filtered, Identity, Observation, Probe, Sighting, Watched, follow};
 use nsgate_kernel::netns::{Netns, visit};
 use nsgate_kernel::{Error, counters};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -21,6 +22,8 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use self::afterwards::{Afterwards, Questions};
 use self::kernel::KernelWatch;
+use self::rules::RuleWatch;
+use crate::rule_trace::RuleTrace;
 use crate::{Filter, Refusal, Sender, Tap};
 
 /// One probe and the taps that watch for it.
@@ -35,15 +38,18 @@ pub struct Watch {
     posts: Vec<Post>,
     sightings: Vec<Sighting>,
     kernel: KernelWatch,
+    rules: RuleWatch,
     limits: Vec<Limit>,
 }
 
 /// What watches besides the taps on the interfaces.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Means {
     /// Programs in the kernel (BPF) that tell what it drops and why. They take the power over the whole machine, and
     /// tens of milliseconds to attach.
     pub kernel: bool,
+    /// The traces of these namespaces' packet filters.
+    pub filters: Vec<Filtered>,
 }
 
 /// A namespace that is watched.
@@ -66,11 +72,11 @@ const MOST_SIGHTINGS: usize = 1 << 16;
 impl Watch {
     /// Makes a probe ready and sets a tap in each of these namespaces, and in the one that it starts in.
     pub fn set(probe: &Probe, namespaces: &[NetnsName]) -> Result<Self, Error> {
-        Self::set_with(probe, namespaces, Means::default())
+        Self::set_with(probe, namespaces, &Means::default())
     }
 
     /// The same, with more that watches.
-    pub fn set_with(probe: &Probe, namespaces: &[NetnsName], means: Means) -> Result<Self, Error> {
+    pub fn set_with(probe: &Probe, namespaces: &[NetnsName], means: &Means) -> Result<Self, Error> {
         let from = Netns::open(&probe.from)?;
         let (cookie, sequence) = random()?;
         let (sender, ending) = match from.run(|| Sender::open(probe, cookie, sequence))? {
@@ -87,6 +93,7 @@ impl Watch {
             posts: Vec::new(),
             sightings: Vec::new(),
             kernel: KernelWatch::default(),
+            rules: RuleWatch::default(),
             limits: Vec::new(),
         };
         watch.set_taps(from, namespaces, means)?;
@@ -142,12 +149,15 @@ impl Watch {
         let questions = Questions::of(&self.probe, sent.as_ref(), &journey, &self.sightings);
         let found = self.read_again(&questions)?;
         let ending = self.ending.unwrap_or(Ending::Silence);
-        let (kernel, missed) = self.kernel.finish(&ending);
+        let (kernel, mut missed) = self.kernel.finish(&ending);
+        let (rules, untold) = self.rules.finish();
+        missed.extend(untold);
         let mut observation = Observation {
             probe: self.probe,
             identity,
             ending,
             kernel,
+            rules,
             journey,
             watched: Vec::new(),
             tracked: Vec::new(),
@@ -171,23 +181,41 @@ impl Watch {
         Ok(observation)
     }
 
-    fn set_taps(&mut self, from: Netns, namespaces: &[NetnsName], means: Means) -> Result<(), Error> {
+    fn set_taps(&mut self, from: Netns, namespaces: &[NetnsName], means: &Means) -> Result<(), Error> {
         let chosen = self.choose(from, namespaces);
         let (kind, identity) = (self.probe.kind, self.identity().copied());
         // Where there is no sender there will be no journey: any identity will do.
         let filter = identity.map_or_else(Filter::of_nothing, |identity| Filter::of(kind, &identity));
+        let filtered: Vec<_> = identity
+            .iter()
+            .flat_map(|identity| means.filters.iter().map(move |filtered| (identity, filtered)))
+            .filter_map(|(identity, filtered)| {
+                let netns = chosen.iter().find(|netns| *netns.name() == filtered.netns)?;
+                Some((netns, filtered, identity))
+            })
+            .collect();
         let look = |netns: &Netns| Ok((Tap::open(netns.name(), &filter)?, counters::read_here()));
         // Each tap waits until the kernel's readers have taken note of it; together they wait only once.
-        let (set, kernel) = thread::scope(|scope| {
+        let (set, kernel, traces) = thread::scope(|scope| {
             let kernel = identity.filter(|_| means.kernel).map(|identity| {
                 let namespaces: Vec<&Netns> = chosen.iter().collect();
                 scope.spawn(move || KernelWatch::attach(kind, &identity, &namespaces))
             });
+            let traces: Vec<_> = filtered
+                .iter()
+                .map(|(netns, filtered, identity)| {
+                    let start = || RuleTrace::start(netns.name(), &filtered.devices, kind, identity);
+                    scope.spawn(move || netns.run(start).flatten())
+                })
+                .collect();
             let looks: Vec<_> = chosen.iter().map(|netns| scope.spawn(|| netns.run(|| look(netns))?)).collect();
             let set: Vec<Result<_, Error>> = looks.into_iter().map(joined).collect();
-            (set, kernel.map(joined))
+            (set, kernel.map(joined), traces.into_iter().map(joined).collect::<Vec<_>>())
         });
         self.kernel = kernel.unwrap_or_default();
+        for ((netns, ..), started) in filtered.iter().zip(traces) {
+            self.rules.add(netns.name(), started);
+        }
         self.man(chosen, set)
     }
 
@@ -226,6 +254,7 @@ impl Watch {
 
     fn take_sightings(&mut self) {
         self.kernel.take();
+        self.rules.take();
         for post in &mut self.posts {
             while let Some(sighting) = post.tap.sighting() {
                 if self.sightings.len() < MOST_SIGHTINGS {
@@ -242,7 +271,8 @@ impl Watch {
         let sender = self.sender.iter().map(|sender| PollFd::from_borrowed_fd(sender.as_fd(), sender.waits_for()));
         let taps = self.posts.iter().map(|post| PollFd::from_borrowed_fd(post.tap.as_fd(), PollFlags::IN));
         let kernel = self.kernel.file().map(|file| PollFd::from_borrowed_fd(file, PollFlags::IN));
-        let mut files: Vec<PollFd<'_>> = sender.chain(taps).chain(kernel).collect();
+        let rules = self.rules.files().map(|file| PollFd::from_borrowed_fd(file, PollFlags::IN));
+        let mut files: Vec<PollFd<'_>> = sender.chain(taps).chain(kernel).chain(rules).collect();
         let left = Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
         // An interruption is as good as an event: the caller looks again.
         let _ = poll(&mut files, Some(&left));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use nsgate_core::explain::explain;
 use nsgate_core::model::{NetnsName, World};
-use nsgate_core::trace::{Observation, Probe, ProbeKind, planned_path, to_watch};
+use nsgate_core::trace::{Observation, Probe, ProbeKind, planned_path, to_trace, to_watch};
 use nsgate_kernel::snapshot;
 use nsgate_observe::{Means, Watch};
 
@@ -105,8 +105,7 @@ impl TraceArgs {
 /// Traces, and shows what was found.
 pub(crate) fn run(args: &TraceArgs, output: &mut Output) -> Result<Outcome, Failure> {
     let probe = args.probe()?;
-    let means = Means { kernel: !args.no_bpf };
-    let (world, observation) = observe_with(&probe, Duration::from_millis(args.wait), means)?;
+    let (world, observation) = observe_with(&probe, Duration::from_millis(args.wait), !args.no_bpf)?;
     let report = explain(&world, &observation);
     if args.json {
         output.json(&json::trace::Trace::new(&world, &observation, &report))?;
@@ -120,15 +119,16 @@ pub(crate) fn run(args: &TraceArgs, output: &mut Output) -> Result<Outcome, Fail
 
 /// Sends the probe and gathers what anybody may learn of it, root or not.
 pub(crate) fn observe(probe: &Probe, wait: Duration) -> Result<(World, Observation), Failure> {
-    observe_with(probe, wait, Means::default())
+    observe_with(probe, wait, false)
 }
 
 /// Sends the probe and gathers everything that is learned of it.
-fn observe_with(probe: &Probe, wait: Duration, means: Means) -> Result<(World, Observation), Failure> {
+fn observe_with(probe: &Probe, wait: Duration, kernel: bool) -> Result<(World, Observation), Failure> {
     let world = snapshot::take(std::slice::from_ref(&probe.from))?;
     let path = planned_path(&world, &probe.from, probe.source, probe.destination);
     let watched = to_watch(&world, &path, MOST_WATCHED);
-    let mut watch = Watch::set_with(probe, &watched, means)?;
+    let means = Means { kernel, filters: to_trace(&world, &watched) };
+    let mut watch = Watch::set_with(probe, &watched, &means)?;
     watch.send();
     watch.collect(wait);
     let observation = watch.finish()?;

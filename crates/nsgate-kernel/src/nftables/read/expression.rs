@@ -20,9 +20,13 @@ pub(super) fn data(attributes: &Attributes<'_>) -> Option<Data> {
     if let Some(value) = attributes.find(numbers::data::VALUE) {
         return Some(Data::Value(value.value.to_vec()));
     }
-    let verdict = attributes.find(numbers::data::VERDICT)?.nested();
-    let chain = || verdict.find(numbers::data::CHAIN)?.text().map(ToOwned::to_owned);
-    Some(Data::Verdict(match verdict.find(numbers::data::CODE)?.be32()? as i32 {
+    verdict(&attributes.find(numbers::data::VERDICT)?.nested()).map(Data::Verdict)
+}
+
+/// Reads a verdict.
+pub(in super::super) fn verdict(attributes: &Attributes<'_>) -> Option<Verdict> {
+    let chain = || attributes.find(numbers::data::CHAIN)?.text().map(ToOwned::to_owned);
+    Some(match attributes.find(numbers::data::CODE)?.be32()? as i32 {
         numbers::data::ACCEPT => Verdict::Accept,
         numbers::data::DROP => Verdict::Drop,
         numbers::data::CONTINUE | numbers::data::BREAK => Verdict::Continue,
@@ -32,7 +36,7 @@ pub(super) fn data(attributes: &Attributes<'_>) -> Option<Data> {
         // The number of a queue may stand above.
         queue if queue & 0xff == numbers::data::QUEUE => Verdict::Queue,
         _ => return None,
-    }))
+    })
 }
 
 fn list_at(list: Attributes<'_>, depth: usize) -> Vec<Expression> {

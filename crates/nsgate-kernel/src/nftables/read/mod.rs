@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use nsgate_core::model::ruleset::{BaseChain, Chain, ChainKind, Hook, Rule, Ruleset, Table, TableFamily};
 use rustix::io::Errno;
 
+pub(super) use self::expression::verdict;
 use super::numbers::{GENERATION, chain, message, rule, table};
 use super::user_data;
 use super::write::header;
