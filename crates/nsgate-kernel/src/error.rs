@@ -83,6 +83,13 @@ impl Error {
         Self::Explained { kind, operation: operation.into(), object: object.into(), why: why.into() }
     }
 
+    /// What it was about.
+    pub fn object(&self) -> &str {
+        match self {
+            Self::Refused { object, .. } | Self::Answer { object, .. } | Self::Explained { object, .. } => object,
+        }
+    }
+
     /// What sort of failure this is.
     pub fn kind(&self) -> Kind {
         if let Self::Explained { kind, .. } = self {

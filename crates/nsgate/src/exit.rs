@@ -11,6 +11,8 @@ pub(crate) enum Outcome {
     Yes,
     /// The honest no: the packet was lost, something drifted, an expectation failed.
     No,
+    /// What was asked could not be looked at, and the answer says so.
+    NotPermitted,
     /// The status of a command that was run for the user.
     Status(u8),
 }
@@ -55,6 +57,7 @@ impl From<Outcome> for ExitCode {
         match outcome {
             Outcome::Yes => ExitCode::SUCCESS,
             Outcome::No => ExitCode::from(1),
+            Outcome::NotPermitted => ExitCode::from(FailureKind::Environment.code()),
             Outcome::Status(code) => ExitCode::from(code),
         }
     }

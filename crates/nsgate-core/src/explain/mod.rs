@@ -22,6 +22,7 @@ mod mend;
 mod neighbour;
 mod owner;
 mod passage;
+mod permission;
 mod policy;
 mod prefix;
 mod publication;
@@ -41,6 +42,7 @@ mod verdict;
 
 pub use cause::{Cause, UnknownCause};
 pub use loss::{Loss, Stage};
+pub use permission::not_permitted;
 pub use verdict::{Evidence, EvidenceKind, Place, Verdict};
 
 use crate::model::World;

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::Args;
-use nsgate_core::explain::explain;
+use nsgate_core::explain::{explain, not_permitted};
 use nsgate_core::model::{NetnsName, World};
 use nsgate_core::trace::{Observation, Probe, ProbeKind, planned_path, to_trace, to_watch};
-use nsgate_kernel::snapshot;
+use nsgate_kernel::privileges::Privileges;
+use nsgate_kernel::{Error, Kind, snapshot};
 use nsgate_observe::{Means, Watch};
 
 use crate::exit::{Failure, FailureKind, Outcome};
@@ -105,7 +106,11 @@ impl TraceArgs {
 /// Traces, and shows what was found.
 pub(crate) fn run(args: &TraceArgs, output: &mut Output) -> Result<Outcome, Failure> {
     let probe = args.probe()?;
-    let (world, observation) = observe_with(&probe, Duration::from_millis(args.wait), !args.no_bpf)?;
+    let found = observe_with(&probe, Duration::from_millis(args.wait), !args.no_bpf);
+    let (world, observation) = match found {
+        Ok(found) => found,
+        Err(error) => return unsent(&probe, error, args.json, output),
+    };
     let report = explain(&world, &observation);
     if args.json {
         output.json(&json::trace::Trace::new(&world, &observation, &report))?;
@@ -119,11 +124,28 @@ pub(crate) fn run(args: &TraceArgs, output: &mut Output) -> Result<Outcome, Fail
 
 /// Sends the probe and gathers what anybody may learn of it, root or not.
 pub(crate) fn observe(probe: &Probe, wait: Duration) -> Result<(World, Observation), Failure> {
-    observe_with(probe, wait, false)
+    Ok(observe_with(probe, wait, false)?)
+}
+
+/// Says why nothing was sent: as an error, or as a verdict to whoever asked for JSON.
+fn unsent(probe: &Probe, error: Error, json: bool, output: &mut Output) -> Result<Outcome, Failure> {
+    let missing = Privileges::of_caller().missing();
+    let advice = (error.kind() == Kind::NotPermitted && !missing.is_empty())
+        .then(|| format!("nsgate lacks {}: run it as root", missing.join(", ")));
+    if json && error.kind() != Kind::Refused {
+        let report = not_permitted(&probe.from, error.object(), &error.to_string(), advice);
+        output.json(&json::trace::Trace::unsent(probe, &report))?;
+        return Ok(Outcome::NotPermitted);
+    }
+    let failure = Failure::from(error);
+    Err(match advice {
+        Some(advice) => failure.hint(advice),
+        None => failure,
+    })
 }
 
 /// Sends the probe and gathers everything that is learned of it.
-fn observe_with(probe: &Probe, wait: Duration, kernel: bool) -> Result<(World, Observation), Failure> {
+fn observe_with(probe: &Probe, wait: Duration, kernel: bool) -> Result<(World, Observation), Error> {
     let world = snapshot::take(std::slice::from_ref(&probe.from))?;
     let path = planned_path(&world, &probe.from, probe.source, probe.destination);
     let watched = to_watch(&world, &path, MOST_WATCHED);

@@ -2,7 +2,7 @@
 
 use nsgate_core::explain::{Evidence, Report, Verdict};
 use nsgate_core::model::{Limit, LinkName, NetnsName, World};
-use nsgate_core::trace::{Leg, Observation, Sight, Way};
+use nsgate_core::trace::{Leg, Observation, Probe, Sight, Way};
 use serde::Serialize;
 
 /// The version of this shape.
@@ -86,23 +86,38 @@ struct LimitJson {
 }
 
 impl Trace {
-    /// The JSON of one trace.
-    pub(crate) fn new(world: &World, observation: &Observation, report: &Report) -> Self {
-        let probe = &observation.probe;
+    /// The JSON of a trace whose probe could not be sent.
+    pub(crate) fn unsent(probe: &Probe, report: &Report) -> Self {
         Self {
             schema: SCHEMA,
-            probe: ProbeJson {
-                from: probe.from.to_string(),
-                protocol: probe.kind.name(),
-                destination: probe.destination.to_string(),
-                port: probe.kind.port(),
-                size: probe.size,
-            },
-            delivered: report.delivered(),
+            probe: ProbeJson::from(probe),
+            delivered: false,
             verdict: VerdictJson::from(&report.verdict),
             further: report.further.iter().map(VerdictJson::from).collect(),
+            path: Vec::new(),
+            limits: Vec::new(),
+        }
+    }
+
+    /// The JSON of one trace.
+    pub(crate) fn new(world: &World, observation: &Observation, report: &Report) -> Self {
+        Self {
+            delivered: report.delivered(),
             path: observation.journey.sights.iter().map(|s| PathJson::new(world, s)).collect(),
             limits: world.limits.iter().chain(&observation.limits).map(LimitJson::from).collect(),
+            ..Self::unsent(&observation.probe, report)
+        }
+    }
+}
+
+impl From<&Probe> for ProbeJson {
+    fn from(probe: &Probe) -> Self {
+        Self {
+            from: probe.from.to_string(),
+            protocol: probe.kind.name(),
+            destination: probe.destination.to_string(),
+            port: probe.kind.port(),
+            size: probe.size,
         }
     }
 }

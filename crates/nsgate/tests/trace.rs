@@ -1,0 +1,70 @@
+//! `nsgate trace` as a user runs it, each test in a sandbox of its own.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::process::{Command, Stdio};
+
+use nsgate_kernel::apply;
+use nsgate_kernel::sandbox::test;
+use serde_json::Value;
+
+fn build(lines: &[&str]) {
+    for line in lines {
+        apply::perform(&line.parse().unwrap()).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// Runs `nsgate trace`, which must end with this code; gives what it printed on both streams.
+#[track_caller]
+fn trace(code: i32, arguments: &str) -> (String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nsgate"));
+    command.arg("trace").args(arguments.split_whitespace()).stdin(Stdio::null());
+    let output = command.output().expect("nsgate runs");
+    let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(code), "{arguments}\n{stdout}\n{stderr}");
+    (stdout, stderr)
+}
+
+#[track_caller]
+fn json(code: i32, arguments: &str) -> Value {
+    serde_json::from_str(&trace(code, &format!("{arguments} --json")).0).expect("JSON")
+}
+
+#[test]
+fn a_namespace_that_is_not_there_is_a_verdict_in_json_and_an_error_otherwise() {
+    test(|| {
+        build(&["ip netns add ns_1"]);
+        std::fs::write("/run/netns/left", "").unwrap();
+        for (name, why) in
+            [("left", "nothing is mounted there"), ("ns1", "did you mean ns_1?"), ("pid:4194305", "no process")]
+        {
+            let answer = json(3, &format!("{name} 127.0.0.1"));
+            let verdict = &answer["verdict"];
+            assert_eq!(verdict["cause"], "not-permitted");
+            assert_eq!((&verdict["where"]["netns"], &verdict["where"]["dev"]), (&name.into(), &Value::Null));
+            assert!(verdict["object"].as_str().unwrap().contains(name), "{verdict}");
+            assert!(verdict["summary"].as_str().unwrap().contains(why), "{verdict}");
+            assert_eq!((&answer["delivered"], &answer["probe"]["from"]), (&false.into(), &name.into()));
+            let (stdout, stderr) = trace(3, &format!("{name} 127.0.0.1"));
+            assert!(stdout.is_empty() && stderr.contains(why), "{stderr}");
+        }
+    });
+}
+
+#[test]
+fn whoever_lacks_a_capability_is_told_which() {
+    use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
+
+    test(|| {
+        build(&["ip netns add ns_1"]);
+        for capability in [CapabilitySet::NET_RAW, CapabilitySet::SYS_ADMIN] {
+            remove_capability_from_bounding_set(capability).unwrap();
+        }
+        for (from, object) in [("host", "a probe in host (socket)"), ("ns_1", "ns_1")] {
+            let verdict = json(3, &format!("{from} 127.0.0.1"))["verdict"].take();
+            assert_eq!((&verdict["cause"], &verdict["object"]), (&"not-permitted".into(), &object.into()));
+            let advice = "nsgate lacks CAP_NET_RAW, CAP_SYS_ADMIN: run it as root";
+            assert_eq!(verdict["advice"], advice);
+            assert!(trace(3, &format!("{from} 127.0.0.1")).1.contains(advice));
+        }
+    });
+}
