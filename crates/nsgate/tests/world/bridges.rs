@@ -3,7 +3,7 @@
 use nsgate_core::model::{ForwardingEntry, ForwardingOrigin, LinkIndex, Namespace, World};
 use serde_json::Value;
 
-use crate::tools::{Tools, has, or_dash, word};
+use crate::debian::{Debian, has, or_dash, word};
 
 pub(crate) fn our_ports(_: &World, namespace: &Namespace) -> Vec<String> {
     let row = |link: &nsgate_core::model::Link| {
@@ -25,7 +25,7 @@ pub(crate) fn our_ports(_: &World, namespace: &Namespace) -> Vec<String> {
     namespace.links.iter().filter_map(row).collect()
 }
 
-pub(crate) fn their_ports(tools: &Tools) -> Vec<String> {
+pub(crate) fn their_ports(debian: &Debian) -> Vec<String> {
     let row = |port: &Value| {
         let set = |name: &str| port[name] == true;
         format!(
@@ -42,7 +42,7 @@ pub(crate) fn their_ports(tools: &Tools) -> Vec<String> {
             set("locked")
         )
     };
-    tools.objects("bridge -j -d link show").iter().filter(|port| !port["state"].is_null()).map(row).collect()
+    debian.objects("bridge -j -d link show").iter().filter(|port| !port["state"].is_null()).map(row).collect()
 }
 
 pub(crate) fn our_vlans(_: &World, namespace: &Namespace) -> Vec<String> {
@@ -57,10 +57,10 @@ pub(crate) fn our_vlans(_: &World, namespace: &Namespace) -> Vec<String> {
     rows
 }
 
-pub(crate) fn their_vlans(tools: &Tools) -> Vec<String> {
-    let ports: Vec<String> = tools.objects("bridge -j link show").iter().map(|port| word(&port["ifname"])).collect();
+pub(crate) fn their_vlans(debian: &Debian) -> Vec<String> {
+    let ports: Vec<String> = debian.objects("bridge -j link show").iter().map(|port| word(&port["ifname"])).collect();
     let mut rows = Vec::new();
-    for port in tools.objects("bridge -j vlan show").iter().filter(|port| ports.contains(&word(&port["ifname"]))) {
+    for port in debian.objects("bridge -j vlan show").iter().filter(|port| ports.contains(&word(&port["ifname"]))) {
         for vlan in port["vlans"].as_array().into_iter().flatten() {
             let first = vlan["vlan"].as_u64().unwrap();
             let (pvid, untagged) = (has(&vlan["flags"], "PVID"), has(&vlan["flags"], "Egress Untagged"));
@@ -94,8 +94,8 @@ pub(crate) fn our_forwarding(_: &World, namespace: &Namespace) -> Vec<String> {
 }
 
 /// Other devices than bridges, their ports and VXLAN devices have lists of groups there, which are no databases.
-pub(crate) fn their_forwarding(tools: &Tools) -> Vec<String> {
-    let links = tools.objects("ip -j -d link show");
+pub(crate) fn their_forwarding(debian: &Debian) -> Vec<String> {
+    let links = debian.objects("ip -j -d link show");
     let kind = |name: &Value| {
         let link = links.iter().find(|link| link["ifname"] == *name);
         link.map(|link| word(&link["linkinfo"]["info_kind"])).unwrap_or_default()
@@ -123,5 +123,5 @@ pub(crate) fn their_forwarding(tools: &Tools) -> Vec<String> {
             )
         })
     };
-    tools.objects("bridge -j -d fdb show").iter().filter_map(row).collect()
+    debian.objects("bridge -j -d fdb show").iter().filter_map(row).collect()
 }

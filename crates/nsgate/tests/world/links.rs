@@ -3,7 +3,7 @@
 use nsgate_core::model::{Address, Link, LinkKind, Mac, Namespace, OperState, Peer, World};
 use serde_json::Value;
 
-use crate::tools::{Tools, has, number, or_dash, word};
+use crate::debian::{Debian, has, number, or_dash, word};
 
 pub(crate) fn ours(_: &World, namespace: &Namespace) -> Vec<String> {
     let row = |link: &Link| {
@@ -33,8 +33,8 @@ pub(crate) fn ours(_: &World, namespace: &Namespace) -> Vec<String> {
     namespace.links.iter().map(row).collect()
 }
 
-pub(crate) fn theirs(tools: &Tools) -> Vec<String> {
-    let all = tools.objects("ip -N -j -d link show");
+pub(crate) fn theirs(debian: &Debian) -> Vec<String> {
+    let all = debian.objects("ip -N -j -d link show");
     let index_of = |name: &Value| all.iter().find(|link| link["ifname"] == *name).map(|link| word(&link["ifindex"]));
     let row = |link: &Value| {
         let info = &link["linkinfo"];
@@ -45,7 +45,7 @@ pub(crate) fn theirs(tools: &Tools) -> Vec<String> {
             Value::Null if peer == "-" => "-".into(),
             Value::Null => "here".into(),
             // The namespace that a scenario is started in has no name.
-            elsewhere => tools.namespace_of(elsewhere).unwrap_or_else(|| "host".into()),
+            elsewhere => debian.namespace_of(elsewhere).unwrap_or_else(|| "host".into()),
         };
         let flags = &link["flags"];
         format!(
@@ -139,7 +139,7 @@ pub(crate) fn our_addresses(_: &World, namespace: &Namespace) -> Vec<String> {
     namespace.links.iter().flat_map(|link| link.addresses.iter().map(move |address| row(link, address))).collect()
 }
 
-pub(crate) fn their_addresses(tools: &Tools) -> Vec<String> {
+pub(crate) fn their_addresses(debian: &Debian) -> Vec<String> {
     let row = |link: &Value, address: &Value| {
         let set = |name: &str| address[name] == true;
         format!(
@@ -157,7 +157,7 @@ pub(crate) fn their_addresses(tools: &Tools) -> Vec<String> {
             number(&address["valid_life_time"], 0) == u64::from(u32::MAX)
         )
     };
-    let links = tools.objects("ip -N -j addr show");
+    let links = debian.objects("ip -N -j addr show");
     let none = Vec::new();
     let rows = links.iter().flat_map(|link| {
         link["addr_info"].as_array().unwrap_or(&none).iter().map(move |address| row(link, address)).collect::<Vec<_>>()

@@ -6,10 +6,10 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod bridges;
+mod debian;
 mod links;
 mod rest;
 mod routes;
-mod tools;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,13 +23,13 @@ use nsgate_core::model::{Namespace, World};
 use nsgate_kernel::apply;
 use nsgate_kernel::sandbox::test;
 
-use tools::Tools;
+use debian::Debian;
 
 /// One table of both sides.
 struct Part {
     name: &'static str,
     ours: fn(&World, &Namespace) -> Vec<String>,
-    theirs: fn(&Tools) -> Vec<String>,
+    theirs: fn(&Debian) -> Vec<String>,
 }
 
 const PARTS: [Part; 10] = [
@@ -144,9 +144,9 @@ fn differences() -> Vec<String> {
     assert!(unread.is_empty(), "{unread:?}");
     let mut found = Vec::new();
     for namespace in &world.namespaces {
-        let tools = Tools::within(&namespace.name);
+        let debian = Debian::within(&namespace.name);
         for part in &PARTS {
-            let (mut ours, mut theirs) = ((part.ours)(&world, namespace), (part.theirs)(&tools));
+            let (mut ours, mut theirs) = ((part.ours)(&world, namespace), (part.theirs)(&debian));
             ours.sort();
             theirs.sort();
             found.extend(difference(&format!("{} of {}", part.name, namespace.name), &ours, &theirs));

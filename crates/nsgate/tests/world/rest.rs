@@ -7,7 +7,7 @@ use nsgate_core::model::{
     Family, LinkIndex, Listener, Namespace, Neighbour, NeighbourState, Setting, Sysctl, Transport, World,
 };
 
-use crate::tools::{Tools, or_dash, word};
+use crate::debian::{Debian, or_dash, word};
 
 pub(crate) fn our_neighbours(_: &World, namespace: &Namespace) -> Vec<String> {
     let name = |index: LinkIndex| or_dash(namespace.link(index).map(|link| &link.name));
@@ -20,10 +20,10 @@ pub(crate) fn our_neighbours(_: &World, namespace: &Namespace) -> Vec<String> {
     namespace.neighbours.iter().map(row).collect()
 }
 
-pub(crate) fn their_neighbours(tools: &Tools) -> Vec<String> {
+pub(crate) fn their_neighbours(debian: &Debian) -> Vec<String> {
     let mut rows = Vec::new();
     for option in ["-4", "-6"] {
-        for neighbour in tools.objects(&format!("ip -j {option} neigh show nud all")) {
+        for neighbour in debian.objects(&format!("ip -j {option} neigh show nud all")) {
             let state = neighbour["state"][0].as_str().unwrap_or("NONE");
             let (dev, dst) = (word(&neighbour["dev"]), word(&neighbour["dst"]));
             // Groups stand in the table without being anybody's neighbours.
@@ -32,7 +32,7 @@ pub(crate) fn their_neighbours(tools: &Tools) -> Vec<String> {
             }
             rows.push(format!("{dev} {dst} {} {state}", word(&neighbour["lladdr"])));
         }
-        let proxies = tools.objects(&format!("ip -j {option} neigh show proxy"));
+        let proxies = debian.objects(&format!("ip -j {option} neigh show proxy"));
         rows.extend(proxies.iter().map(|proxy| format!("{} {} proxy", word(&proxy["dev"]), word(&proxy["dst"]))));
     }
     rows
@@ -73,9 +73,9 @@ pub(crate) fn our_sysctls(_: &World, namespace: &Namespace) -> Vec<String> {
 }
 
 /// Of all that sysctl knows, what a World holds.
-pub(crate) fn their_sysctls(tools: &Tools) -> Vec<String> {
+pub(crate) fn their_sysctls(debian: &Debian) -> Vec<String> {
     let mut rows = Vec::new();
-    for line in tools.text("sysctl -a").lines() {
+    for line in debian.text("sysctl -a").lines() {
         let Some((name, value)) = line.split_once(" = ") else { continue };
         if wanted(name) {
             rows.push(format!("{name} = {}", value.split_whitespace().collect::<Vec<_>>().join(" ")));
@@ -118,9 +118,9 @@ pub(crate) fn our_listeners(_: &World, namespace: &Namespace) -> Vec<String> {
     namespace.listeners.iter().map(row).collect()
 }
 
-pub(crate) fn their_listeners(tools: &Tools) -> Vec<String> {
+pub(crate) fn their_listeners(debian: &Debian) -> Vec<String> {
     let mut rows = Vec::new();
-    for line in tools.text("ss -H -l -t -u -n -e").lines() {
+    for line in debian.text("ss -H -l -t -u -n -e").lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [protocol, _, queued, limit, local, ..] = words[..] else { panic!("{line}") };
         let (address, port) = local.rsplit_once(':').unwrap();

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use nsgate_core::model::{Family, LinkIndex, Namespace, NextHop, Route, RouteKind, Rule, RuleAction, Scope, World};
 use serde_json::Value;
 
-use crate::tools::{Tools, has, number, or_dash, word};
+use crate::debian::{Debian, has, number, or_dash, word};
 
 pub(crate) fn ours(_: &World, namespace: &Namespace) -> Vec<String> {
     let name = |index: LinkIndex| namespace.link(index).map(|link| &link.name);
@@ -42,10 +42,10 @@ pub(crate) fn ours(_: &World, namespace: &Namespace) -> Vec<String> {
     namespace.routes.iter().map(row).collect()
 }
 
-pub(crate) fn theirs(tools: &Tools) -> Vec<String> {
+pub(crate) fn theirs(debian: &Debian) -> Vec<String> {
     let mut rows = Vec::new();
     for (family, option) in [(Family::V4, "-4"), (Family::V6, "-6")] {
-        for route in tools.objects(&format!("ip -N -j -d {option} route show table all")) {
+        for route in debian.objects(&format!("ip -N -j -d {option} route show table all")) {
             let metrics = &route["metrics"][0];
             rows.push(format!(
                 "table {} {} from {} tos {} type {} scope {} metric {} proto {} src {} nhid {} mtu {} {}",
@@ -161,10 +161,10 @@ pub(crate) fn our_rules(_: &World, namespace: &Namespace) -> Vec<String> {
     namespace.rules.iter().map(row).collect()
 }
 
-pub(crate) fn their_rules(tools: &Tools) -> Vec<String> {
+pub(crate) fn their_rules(debian: &Debian) -> Vec<String> {
     let mut rows = Vec::new();
     for (family, option) in [(Family::V4, "-4"), (Family::V6, "-6")] {
-        for rule in tools.objects(&format!("ip -N -j -d {option} rule show")) {
+        for rule in debian.objects(&format!("ip -N -j -d {option} rule show")) {
             let net = |name: &str, length: &str| match rule[name].as_str() {
                 None | Some("all") => "-".to_owned(),
                 Some(address) => match rule[length].as_u64() {

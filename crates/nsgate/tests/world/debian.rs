@@ -7,11 +7,11 @@ use nsgate_core::model::NetnsName;
 use serde_json::Value;
 
 /// Where the programs are run.
-pub(crate) struct Tools {
+pub(crate) struct Debian {
     netns: NetnsName,
 }
 
-impl Tools {
+impl Debian {
     /// In the namespace of this name.
     pub(crate) fn within(netns: &NetnsName) -> Self {
         Self { netns: netns.clone() }
