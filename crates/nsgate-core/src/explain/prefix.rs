@@ -5,7 +5,7 @@ use super::turn::turns;
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence};
 use crate::model::lookup::{Query, look_up};
 use crate::model::segment::Segment;
-use crate::model::{Link, Namespace, RouteKind};
+use crate::model::{Link, Namespace, Route, RouteKind};
 use crate::trace::Leg;
 
 /// A prefix on the way is too short or too long.
@@ -17,9 +17,11 @@ pub(super) fn wrong(loss: &Loss<'_>) -> Option<Verdict> {
 fn remote_looks_local(loss: &Loss<'_>) -> Option<Verdict> {
     let unresolved = Unresolved::of(loss).filter(|u| !u.router && u.holders().next().is_none())?;
     let asked = unresolved.asked;
-    // Who has a route for that one address is meant to answer for it: the prefix is right, the answer is missing.
+    // Who has a route for that one address is meant to answer for it: the prefix is right, the answer is missing. The
+    // route by which IPv6 reaches an address of its own is none of these.
     let stands_in = |n: &Namespace| {
-        n.routes.iter().any(|r| r.destination == ipnet::IpNet::from(asked) && r.kind == RouteKind::Unicast)
+        let to_it = |r: &Route| r.destination == ipnet::IpNet::from(asked) && r.kind == RouteKind::Unicast;
+        n.holder(asked).is_none() && n.routes.iter().any(to_it)
     };
     if unresolved.others().any(|p| stands_in(p.netns)) {
         return None;
@@ -94,7 +96,7 @@ fn too_long(
     home: &Link,
     out: &Link,
     asked: std::net::IpAddr,
-    route: &crate::model::Route,
+    route: &Route,
 ) -> Option<Verdict> {
     let short =
         home.addresses.iter().map(|a| a.net).find(|n| n.addr().is_ipv4() == asked.is_ipv4() && !n.contains(&asked))?;
