@@ -43,7 +43,8 @@ impl<'a> Loss<'a> {
     /// request arrived that nothing was seen of afterwards, the answer that should have been made there.
     pub fn trail(world: &'a World, observation: &'a Observation) -> Vec<Self> {
         let journey = &observation.journey;
-        let answer = journey.furthest(Leg::Answer).map(|sight| (Leg::Answer, sight));
+        // A reset is no answer: it tells of what became of the request.
+        let answer = journey.of(Leg::Answer).rfind(|s| !s.header.reset).map(|sight| (Leg::Answer, sight));
         let last = answer.or_else(|| Some((Leg::Request, journey.furthest(Leg::Request)?)));
         let Some((leg, sight)) = last else { return Self::unsent(world, observation).into_iter().collect() };
         let Some(lost) = Self::after(world, observation, leg, sight) else { return Vec::new() };

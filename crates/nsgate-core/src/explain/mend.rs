@@ -232,7 +232,7 @@ pub(super) fn let_pass(netns: &Namespace, hook: Hook, decision: &Decision<'_>, s
     let line = |matches: String| format!("{place} {matches} accept comment \"{COMMENT}\"\n");
     let text: String = [back, flow].into_iter().flatten().map(line).collect();
     let commands = parse::commands(&text, &netns.ruleset).unwrap_or_default();
-    if commands.is_empty() {
+    if commands.is_empty() || netns.ruleset.is_legacy(decision.table) {
         return LetPass { plan: Plan::default(), undo: Vec::new() };
     }
     let enter = if netns.name.is_host() { String::new() } else { format!("ip netns exec {} ", netns.name) };
@@ -282,7 +282,8 @@ fn errors_text(error: &IcmpError<'_>) -> Option<String> {
 
 /// Takes a rule away; a policy is left alone.
 pub(super) fn delete_rule(netns: &Namespace, decision: &Decision<'_>) -> Plan {
-    let Some(rule) = decision.rule else { return Plan::default() };
+    // The older engine's tables are not changed by nft.
+    let Some(rule) = decision.rule.filter(|_| !netns.ruleset.is_legacy(decision.table)) else { return Plan::default() };
     let chain = format!("{} {} {}", decision.table.family.name(), decision.table.name, decision.chain.name);
     let parsed = |text: &str| parse::commands(text, &netns.ruleset).ok();
     let line = crate::model::ruleset::text::rule(decision.table.family, &decision.table.sets, rule);

@@ -32,6 +32,7 @@ mod route;
 mod service;
 mod size;
 mod too_big;
+mod tracking;
 mod translation;
 mod ttl;
 mod tunnel;
@@ -82,11 +83,13 @@ const ORDER: &[Check] = &[
     bridge::detached,
     bridge::blocked,
     tunnel::unresolved,
-    ttl::circle,
     prefix::wrong,
+    ttl::circle,
     neighbour::wrong_address,
     size::exceeded,
     filter::of_resolution,
+    filter::across_a_bridge,
+    tracking::full,
     filter::before_routing,
     publication::localnet,
     martian::refused,

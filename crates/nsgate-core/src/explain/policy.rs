@@ -39,7 +39,7 @@ fn on_the_way(loss: &Loss<'_>) -> Option<Verdict> {
         };
         let query = Query {
             entered: turn.entered.map(|s| s.link),
-            ..Query::from_here(Some(left.header.source), left.header.destination)
+            ..Query::from_here(Some(turn.entered.unwrap_or(left).header.source), left.header.destination)
         };
         let by_main = look_up(&plain, &query).link();
         let misled = is_own(rule) && by_main.is_some() && by_main != Some(left.link);

@@ -23,7 +23,7 @@ fn remote_looks_local(loss: &Loss<'_>) -> Option<Verdict> {
         let to_it = |r: &Route| r.destination == ipnet::IpNet::from(asked) && r.kind == RouteKind::Unicast;
         n.holder(asked).is_none() && n.routes.iter().any(to_it)
     };
-    if unresolved.others().any(|p| stands_in(p.netns)) {
+    if unresolved.others().any(|p| p.netns.holder(asked).is_none() && stands_in(p.netns)) {
         return None;
     }
     let on_segment = |n: &Namespace, l: &Link| {

@@ -19,10 +19,14 @@ pub(super) fn untranslated(loss: &Loss<'_>) -> Option<Verdict> {
     let passage = Passage::of_request(gateway, request, link)?;
     let hook = if link.name.as_str() == "lo" { Hook::Output } else { Hook::Prerouting };
     let walk = passage.at(Hook::Prerouting)?;
+    if let (Some(rule), Hook::Output) = (walk.translated_by, hook) {
+        let near = Nearest { table: rule.table, chain: rule.chain, rule: rule.rule?, differs: Vec::new() };
+        return Some(not_for_own(gateway, &near));
+    }
     if let Some(rule) = walk.translated_by {
         return taken_by_another(gateway, link, &passage, rule);
     }
-    let near = nearest(&walk.after, gateway.ruleset.tables.iter(), translates_destination);
+    let near = nearest(&walk.after, gateway.ruleset.of_both_engines(), translates_destination);
     let port = loss.observation.probe.kind.port();
     match near {
         Some(near) if near.differs.is_empty() && hook == Hook::Output => Some(not_for_own(gateway, &near)),
@@ -45,12 +49,8 @@ fn asked_gateway<'a>(loss: &Loss<'a>) -> Option<(&'a Namespace, &'a Link, &'a Si
 }
 
 fn translates(netns: &Namespace) -> bool {
-    let rules = netns
-        .ruleset
-        .tables
-        .iter()
-        .flat_map(|t| t.chains.iter().flat_map(move |c| c.rules.iter().map(move |r| (t, r))));
-    rules.into_iter().any(|(_, r)| r.expressions.iter().any(translates_destination))
+    let mut rules = netns.ruleset.of_both_engines().flat_map(|t| t.chains.iter().flat_map(|c| &c.rules));
+    rules.any(|r| r.expressions.iter().any(translates_destination))
 }
 
 fn translates_destination(expression: &Expression) -> bool {

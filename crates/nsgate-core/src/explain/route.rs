@@ -1,6 +1,6 @@
 //! `route-blocking` and `route-missing`: the routing tables refuse the packet, or know no way.
 
-use super::turn::turns;
+use super::turn::{Turn, turns};
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, mend};
 use crate::model::lookup::Answer;
 use crate::model::{Family, RouteKind};
@@ -70,9 +70,13 @@ pub(super) fn wrong(loss: &Loss<'_>) -> Option<Verdict> {
     let entered = loss.entered().filter(|_| !loss.arrived())?;
     let wires = loss.netns.links.iter().filter(|l| l.name.as_str() != "lo").count();
     let turns = turns(loss.world, &loss.observation.journey, loss.leg);
-    let sender = turns.iter().rfind(|t| t.left.is_some() && t.netns.name != *loss.here())?;
+    let handed = |t: &&Turn<'_>| {
+        let gateway = t.route().and_then(|r| r.gateway());
+        gateway.is_some_and(|g| loss.netns.holder(g).is_some_and(|l| l.index == entered.index))
+    };
+    let sender = turns.iter().rev().filter(|t| t.left.is_some() && t.netns.name != *loss.here()).find(handed)?;
     let gateway = sender.route()?.gateway()?;
-    if wires != 1 || loss.netns.holder(gateway).is_none_or(|l| l.index != entered.index) {
+    if wires != 1 {
         return None;
     }
     let route = sender.route()?.route()?;

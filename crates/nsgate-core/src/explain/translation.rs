@@ -25,7 +25,7 @@ pub(super) fn source_missing(loss: &Loss<'_>) -> Option<Verdict> {
     let found = passage.as_ref().and_then(|p| passed_by(&exit, p)).or_else(|| nearly(&exit, passage.as_ref()));
     let verdict = match found {
         Some(verdict) => verdict,
-        None if exit.gateway.ruleset.legacy_tables.iter().any(|t| t.ends_with(" nat")) => return None,
+        None if exit.gateway.ruleset.has_unread_nat() => return None,
         None => missing(&exit, source, &no_way_back)?,
     };
     Some(verdict.shown_by(evidence::seen(loss.world, exit.left, "")).shown_by(no_way_back))
@@ -130,7 +130,7 @@ fn nearly(exit: &Exit<'_>, passage: Option<&Passage<'_>>) -> Option<Verdict> {
 
 fn nearest_translation<'a>(exit: &Exit<'a>, passage: Option<&Passage<'a>>) -> Option<Nearest<'a>> {
     let subject = &passage?.at(Hook::Postrouting)?.after;
-    nearest(subject, exit.gateway.ruleset.tables.iter(), translates_source)
+    nearest(subject, exit.gateway.ruleset.of_both_engines(), translates_source)
 }
 
 fn translates_source(expression: &Expression) -> bool {

@@ -50,7 +50,9 @@ impl<'a> Turn<'a> {
     pub(super) fn route(&self) -> Option<Answer<'a>> {
         let left = self.left?;
         let entered = self.entered.map(|s| s.link);
-        let query = Query { entered, ..Query::from_here(Some(left.header.source), left.header.destination) };
+        // Sources are translated after the packet is routed, destinations before.
+        let source = self.entered.unwrap_or(left).header.source;
+        let query = Query { entered, ..Query::from_here(Some(source), left.header.destination) };
         Some(look_up(self.netns, &query))
     }
 

@@ -145,8 +145,10 @@ impl Tracker<'_> {
         if !ours {
             return None;
         }
-        // An echo service sends the cookie back; what comes from where the probe went is the answer.
-        let back = ip.source == self.identity.destination.ip() && ip.destination == self.identity.source.ip();
+        // An echo service sends the cookie back: what goes to where the probe came from is the answer, whoever it
+        // seems to come from by now.
+        let back =
+            ip.destination == self.identity.source.ip() && ip.flow().destination_port == self.identity.source.port();
         Some(if back && ip.source != ip.destination { Leg::Answer } else { Leg::Request })
     }
 

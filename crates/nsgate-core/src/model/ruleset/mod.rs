@@ -249,6 +249,17 @@ impl Ruleset {
         self.tables.iter().find(|t| t.family == family && t.name == name)
     }
 
+    /// The tables of nftables, then those of the older engine.
+    pub fn of_both_engines(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter().chain(&self.legacy)
+    }
+
+    /// Whether the older engine has a table that translates, and it could not be read.
+    pub fn has_unread_nat(&self) -> bool {
+        let exists = self.legacy_tables.iter().any(|name| name.ends_with(" nat"));
+        exists && !self.legacy.iter().any(|table| table.name == "nat")
+    }
+
     /// Whether a table of this ruleset belongs to the older engine.
     pub fn is_legacy(&self, table: &Table) -> bool {
         self.legacy.iter().any(|t| std::ptr::eq(t, table))
