@@ -2,7 +2,7 @@
 
 use super::passage::Passage;
 use super::resolution::Unresolved;
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend, owner};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend, owner, told};
 use crate::filter::{Connection, Decision, Device, End, Layer, Subject, walk};
 use crate::model::ruleset::{Hook, text};
 use crate::model::{Link, LinkName, Namespace};
@@ -11,15 +11,23 @@ use crate::trace::{Leg, Sight, Way};
 /// Dropped before it was routed: at the device, or at prerouting.
 pub(super) fn before_routing(loss: &Loss<'_>) -> Option<Verdict> {
     let passage = Passage::of(loss)?;
-    let (hook, decision) = passage.lost().filter(|(hook, _)| matches!(hook, Hook::Ingress | Hook::Prerouting))?;
+    let (hook, decision) = lost(loss, &passage)?;
+    if !matches!(hook, Hook::Ingress | Hook::Prerouting) {
+        return None;
+    }
     Some(verdict(loss, &passage, hook, decision))
 }
 
 /// Dropped after it was routed: as it was delivered, passed on, made or sent.
 pub(super) fn after_routing(loss: &Loss<'_>) -> Option<Verdict> {
     let passage = Passage::of(loss)?;
-    let (hook, decision) = passage.lost()?;
+    let (hook, decision) = lost(loss, &passage)?;
     Some(verdict(loss, &passage, hook, decision))
+}
+
+/// Who drops the packet: as the packet filter's own trace told, or else as its rules would have it.
+fn lost<'a>(loss: &Loss<'a>, passage: &Passage<'a>) -> Option<(Hook, Decision<'a>)> {
+    told::dropped_by(loss).or_else(|| passage.lost())
 }
 
 fn verdict(loss: &Loss<'_>, passage: &Passage<'_>, hook: Hook, decision: Decision<'_>) -> Verdict {

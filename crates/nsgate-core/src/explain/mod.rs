@@ -31,6 +31,7 @@ mod reverse_path;
 mod route;
 mod service;
 mod size;
+mod told;
 mod too_big;
 mod tracking;
 mod translation;
@@ -134,8 +135,10 @@ fn explain_loss(world: &World, observation: &Observation) -> Report {
         return Report { verdict: uncertain::nowhere(observation), further: Vec::new() };
     };
     let mut found = trail.iter().flat_map(|loss| ORDER.iter().filter_map(|check| check(loss)));
-    match found.next() {
-        Some(verdict) => Report { further: found.filter(|f| f.cause != verdict.cause).collect(), verdict },
-        None => Report { verdict: uncertain::at(end), further: Vec::new() },
-    }
+    let first = found.next();
+    // Where no cause is shown, a drop anywhere is a clue.
+    let netns = first.as_ref().map(|verdict| verdict.place.netns.clone());
+    let mut verdict = first.unwrap_or_else(|| uncertain::at(end));
+    verdict.evidence.extend(told::evidence(world, observation, netns.as_ref()));
+    Report { further: found.filter(|f| f.cause != verdict.cause).collect(), verdict }
 }

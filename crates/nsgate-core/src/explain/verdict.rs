@@ -76,6 +76,8 @@ pub enum EvidenceKind {
     Sender,
     /// An ICMP error or a reset that came back.
     Refusal,
+    /// The kernel itself told of it while it happened.
+    Kernel,
 }
 
 impl EvidenceKind {
@@ -94,6 +96,7 @@ impl EvidenceKind {
             EvidenceKind::Socket => "socket",
             EvidenceKind::Sender => "sender",
             EvidenceKind::Refusal => "refusal",
+            EvidenceKind::Kernel => "kernel",
         }
     }
 }

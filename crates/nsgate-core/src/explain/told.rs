@@ -1,0 +1,184 @@
+//! What the kernel itself told of a loss: where it threw the probe away and why, and which rule of the packet filter
+//! decided so.
+
+use nsgate_packet::{Icmp, Ip, Transport, protocol};
+
+use super::{Evidence, EvidenceKind, Loss, filter};
+use crate::filter::Decision;
+use crate::model::ruleset::Hook;
+use crate::model::{Namespace, NetnsName, World};
+use crate::trace::{KernelEvent, KernelEventKind, Observation, ProbeKind, RuleEvent, RuleStep, life};
+
+/// All that was told of losses, in one namespace or in all of them.
+pub(super) fn evidence(world: &World, observation: &Observation, netns: Option<&NetnsName>) -> Vec<Evidence> {
+    let wanted = |name: &NetnsName| netns.is_none_or(|netns| netns == name);
+    let mut told: Vec<Evidence> = Vec::new();
+    let mut tell = |evidence: Evidence| {
+        if !told.contains(&evidence) {
+            told.push(evidence);
+        }
+    };
+    for event in observation.rules.iter().filter(|event| event.is_loss() && wanted(&event.netns)) {
+        let decision = world.namespace(&event.netns).and_then(|netns| decision(netns, event));
+        let text = match decision {
+            Some(decision) => format!("nft trace: dropped by {}", filter::object(&decision)),
+            // It came after the World was read.
+            None => format!("nft trace: dropped in chain {} of table {}", event.chain, event.table),
+        };
+        tell(Evidence::new(EvidenceKind::Kernel, &event.netns, text));
+    }
+    let events = &observation.kernel;
+    for (place, event) in events.iter().enumerate().filter(|(_, event)| is_loss_of_probe(observation, event)) {
+        let Some(netns) = event.netns.as_ref().filter(|netns| wanted(netns)) else { continue };
+        tell(Evidence::new(EvidenceKind::Kernel, netns, dropped(event, &life(events, place))));
+    }
+    told
+}
+
+/// Who dropped the packet in the namespace that lost it, as the packet filter's own trace has it.
+pub(super) fn dropped_by<'a>(loss: &Loss<'a>) -> Option<(Hook, Decision<'a>)> {
+    let events = &loss.observation.rules;
+    let here = |event: &RuleEvent| event.netns == *loss.here();
+    let is_it = |event: &RuleEvent| event.packet().as_ip().is_some_and(|ip| is_lost_packet(loss, &ip));
+    let place = events.iter().rposition(|event| here(event) && event.is_loss() && is_it(event))?;
+    let event = &events[place];
+    // A chain without a hook was called by one that has one.
+    let mut before = events[..=place].iter().rev().filter(|e| here(e) && e.packet == event.packet);
+    let base = before.find_map(|e| decision(loss.netns, e)?.chain.base.as_ref())?;
+    Some((base.hook, decision(loss.netns, event)?))
+}
+
+/// The rule or policy that an event is about.
+fn decision<'a>(netns: &'a Namespace, event: &RuleEvent) -> Option<Decision<'a>> {
+    let table = netns.ruleset.table(event.table.family, &event.table.name)?;
+    let chain = table.chain(&event.chain)?;
+    let rule = match event.step {
+        RuleStep::Rule(handle) => Some(chain.rules.iter().find(|rule| rule.handle == handle)?),
+        RuleStep::Policy | RuleStep::Return => None,
+    };
+    Some(Decision { table, chain, rule })
+}
+
+/// Whether a packet is the one that was lost, and not an error that it caused or what goes the other way.
+fn is_lost_packet(loss: &Loss<'_>, ip: &Ip<'_>) -> bool {
+    let last = loss.header().map(|header| (header.source, header.destination));
+    let (source, destination) = last.map_or((loss.source, loss.destination), |(s, d)| (Some(s), d));
+    is_probes(loss.observation.probe.kind, ip)
+        && (Some(ip.source) == source || ip.destination == destination || ip.destination == loss.destination)
+}
+
+fn is_loss_of_probe(observation: &Observation, event: &KernelEvent) -> bool {
+    event.is_loss() && event.packet().as_ip().is_some_and(|ip| is_probes(observation.probe.kind, &ip))
+}
+
+/// Whether a packet is of the probe's kind: the probe or its answer, no error about it and no search for a neighbour.
+fn is_probes(kind: ProbeKind, ip: &Ip<'_>) -> bool {
+    match kind {
+        ProbeKind::Icmp => matches!(ip.transport(), Transport::Icmp(Icmp::Echo(_))),
+        ProbeKind::Tcp(_) => ip.protocol == protocol::TCP,
+        ProbeKind::Udp(_) => ip.protocol == protocol::UDP,
+    }
+}
+
+/// Why and where it was dropped, and the last hook of the packet filter that it had come to.
+fn dropped(event: &KernelEvent, life: &[&KernelEvent]) -> String {
+    let KernelEventKind::Dropped { reason, symbol } = &event.kind else { return String::new() };
+    let function = symbol.as_ref().map(|symbol| format!(" in {symbol}")).unwrap_or_default();
+    let last = life.iter().rev().find_map(|event| match (&event.kind, &event.netns) {
+        (KernelEventKind::Tap { hook, .. }, Some(netns)) => Some(format!(", after {} of {netns}", hook.name())),
+        _ => None,
+    });
+    format!("the kernel dropped it: {reason}{function}{}", last.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::fixture::{Fixture, name};
+    use crate::model::ruleset::{Ruleset, TableFamily, TableId, Verdict};
+    use crate::trace::{Addressee, DropReason};
+
+    /// An echo request of the experiment, without what it carries.
+    const ECHO: [u8; 28] =
+        [0x45, 0, 0, 84, 0, 0, 0, 0, 63, 1, 0, 0, 1, 1, 1, 2, 114, 114, 114, 114, 8, 0, 0, 0, 0, 7, 0, 1];
+
+    fn lost_at_the_gateway() -> Fixture {
+        let mut fixture = Fixture::experiment();
+        fixture.request_seen(&["ns_1:veth2>", "host:veth3<"]);
+        for sight in &mut fixture.observation.journey.sights {
+            sight.bytes = ECHO.into();
+        }
+        fixture
+    }
+
+    fn event(chain: &str, step: RuleStep, verdict: Verdict) -> RuleEvent {
+        RuleEvent {
+            netns: name("host"),
+            packet: 5,
+            table: TableId::new(TableFamily::Inet, "t"),
+            chain: chain.into(),
+            step,
+            verdict: Some(verdict),
+            entered: None,
+            left: None,
+            mark: 0,
+            bytes: ECHO.into(),
+            connection: None,
+        }
+    }
+
+    #[test]
+    fn the_rule_that_the_trace_names_is_the_cause() {
+        let mut fixture = lost_at_the_gateway();
+        // What random numbers decide cannot be told from the rules.
+        let text = "table inet t { chain odd { numgen random mod 2 0 drop; }
+            chain c { type filter hook forward priority 0; policy accept; jump odd; } }";
+        let mut ruleset = Ruleset::from_text(text).unwrap();
+        for (handle, chain) in ruleset.tables[0].chains.iter_mut().enumerate() {
+            chain.rules[0].handle = handle as u64 + 7;
+        }
+        let handle = ruleset.tables[0].chain("odd").unwrap().rules[0].handle;
+        let calls = ruleset.tables[0].chain("c").unwrap().rules[0].handle;
+        fixture.netns("host").ruleset = ruleset;
+        assert_ne!(fixture.verdict().0, "filter-drop");
+        fixture.observation.rules = vec![
+            event("c", RuleStep::Rule(calls), Verdict::Jump("odd".into())),
+            event("odd", RuleStep::Rule(handle), Verdict::Drop),
+        ];
+        let (cause, place, object) = fixture.verdict();
+        assert_eq!((cause.as_str(), place.as_str()), ("filter-drop", "host"));
+        assert!(object.starts_with("inet t odd: numgen random mod 2"), "{object}");
+        let verdict = fixture.explained();
+        assert!(verdict.evidence.iter().any(|e| e.text.starts_with("nft trace: dropped by inet t odd")), "{verdict:?}");
+        // An error that was dropped on its way back is not the loss.
+        for event in &mut fixture.observation.rules {
+            event.bytes[20] = 3;
+        }
+        assert_ne!(fixture.verdict().0, "filter-drop");
+    }
+
+    #[test]
+    fn a_drop_that_no_cause_explains_is_told_as_the_kernel_tells_it() {
+        let mut fixture = lost_at_the_gateway();
+        let kernel = |kind| KernelEvent {
+            time: 0,
+            netns: Some(name("host")),
+            link: None,
+            kind,
+            buffer: 1,
+            mark: 0,
+            addressee: Addressee::Host,
+            ethertype: 0x0800,
+            bytes: ECHO.into(),
+            length: 98,
+        };
+        let tap = KernelEventKind::Tap { hook: Hook::Forward, priority: -399, family: crate::model::Family::V4 };
+        let reason = DropReason::Named("TC_EGRESS".into());
+        let drop = KernelEventKind::Dropped { reason, symbol: Some("__dev_queue_xmit".into()) };
+        fixture.observation.kernel = vec![kernel(tap), kernel(drop)];
+        let verdict = fixture.explained();
+        assert_eq!(verdict.cause.code(), "uncertain");
+        let told = "the kernel dropped it: TC_EGRESS in __dev_queue_xmit, after forward of host";
+        assert!(verdict.evidence.iter().any(|evidence| evidence.text == told), "{verdict:?}");
+    }
+}
