@@ -91,6 +91,7 @@ const ORDER: &[Check] = &[
     filter::of_resolution,
     filter::across_a_bridge,
     tracking::full,
+    tracking::answer_untracked,
     filter::before_routing,
     publication::localnet,
     martian::refused,
