@@ -1,6 +1,7 @@
 //! The only door to Linux: network namespaces, netlink, nftables, sysctls, snapshots, sandboxes.
 
 pub mod apply;
+mod bpf;
 pub mod conntrack;
 pub mod counters;
 mod error;
@@ -18,5 +19,6 @@ pub mod snapshot;
 pub mod sockets;
 mod sys;
 pub mod sysctl;
+pub mod traffic_control;
 
 pub use error::{Error, Kind};

@@ -1,7 +1,7 @@
 //! The system calls that rustix does not wrap, or wraps as unsafe. Nothing else in this crate is unsafe.
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
@@ -205,6 +205,102 @@ pub(crate) fn get_socket_option(
     let done =
         unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, buffer.as_mut_ptr().cast(), &raw mut length) };
     if done == 0 { Ok(()) } else { Err(last_error()) }
+}
+
+/// The numbers of the BPF programs attached to an interface of the calling thread's namespace, in one manner
+/// (BPF_TCX_INGRESS).
+pub(crate) fn bpf_attached(link: u32, attach_type: u32) -> Result<Vec<u32>, Errno> {
+    /// The most programs that one place takes (BPF_MPROG_MAX).
+    const MOST: u32 = 64;
+    let mut ids = [0u32; MOST as usize];
+    let mut attribute = BpfAttribute::default();
+    attribute.number(0, link).number(4, attach_type).pointer(16, ids.as_mut_ptr()).number(24, MOST);
+    #[expect(unsafe_code, reason = "libc has no bpf")]
+    // SAFETY: the kernel writes at most as many numbers as `ids` holds, which outlives the call.
+    unsafe {
+        bpf(BPF_PROG_QUERY, &mut attribute)?;
+    }
+    let count = attribute.number_at(24).min(MOST) as usize;
+    Ok(ids[..count].to_vec())
+}
+
+/// The number of the first BPF program of the machine behind this one.
+pub(crate) fn bpf_next(id: u32) -> Result<u32, Errno> {
+    let mut attribute = BpfAttribute::default();
+    attribute.number(0, id);
+    #[expect(unsafe_code, reason = "libc has no bpf")]
+    // SAFETY: there is no pointer in this attribute.
+    unsafe {
+        bpf(BPF_PROG_GET_NEXT_ID, &mut attribute)?;
+    }
+    Ok(attribute.number_at(4))
+}
+
+/// The kind (BPF_PROG_TYPE_*) and the name of a BPF program.
+pub(crate) fn bpf_about(id: u32) -> Result<(u32, [u8; 16]), Errno> {
+    /// `struct bpf_prog_info` up to and with its name.
+    const LENGTH: usize = 80;
+    let mut attribute = BpfAttribute::default();
+    attribute.number(0, id);
+    #[expect(unsafe_code, reason = "libc has no bpf")]
+    // SAFETY: there is no pointer in this attribute; what the kernel gives is a new file that nobody else has.
+    let program = unsafe { OwnedFd::from_raw_fd(bpf(BPF_PROG_GET_FD_BY_ID, &mut attribute)?) };
+    let mut about = [0u64; LENGTH / 8];
+    let mut attribute = BpfAttribute::default();
+    attribute.number(0, program.as_raw_fd() as u32).number(4, LENGTH as u32).pointer(8, about.as_mut_ptr());
+    #[expect(unsafe_code, reason = "libc has no bpf")]
+    // SAFETY: the kernel reads and writes `LENGTH` bytes of `about`, which outlives the call. It takes the addresses
+    // that it finds there for buffers; they are all zero: there are none.
+    unsafe {
+        bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attribute)?;
+    }
+    let mut name = [0; 16];
+    name[..8].copy_from_slice(&about[8].to_ne_bytes());
+    name[8..].copy_from_slice(&about[9].to_ne_bytes());
+    let [kind @ .., _, _, _, _] = about[0].to_ne_bytes();
+    Ok((u32::from_ne_bytes(kind), name))
+}
+
+/// Commands of bpf(2).
+const BPF_PROG_GET_NEXT_ID: libc::c_long = 11;
+const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const BPF_PROG_QUERY: libc::c_long = 16;
+
+/// `union bpf_attr`, as far as it is used here.
+#[repr(C, align(8))]
+#[derive(Default)]
+struct BpfAttribute([u8; 32]);
+
+impl BpfAttribute {
+    fn number(&mut self, offset: usize, number: u32) -> &mut Self {
+        self.0[offset..offset + 4].copy_from_slice(&number.to_ne_bytes());
+        self
+    }
+
+    fn number_at(&self, offset: usize) -> u32 {
+        let mut number = [0; 4];
+        number.copy_from_slice(&self.0[offset..offset + 4]);
+        u32::from_ne_bytes(number)
+    }
+
+    /// Puts an address there. That is harmless by itself; whoever makes the call answers for what it points to.
+    fn pointer<T>(&mut self, offset: usize, pointer: *mut T) -> &mut Self {
+        self.0[offset..offset + 8].copy_from_slice(&(pointer.expose_provenance() as u64).to_ne_bytes());
+        self
+    }
+}
+
+/// Makes a call of bpf(2).
+///
+/// # Safety
+///
+/// What the command reads and writes by the addresses in `attribute` must be there.
+#[expect(unsafe_code, reason = "libc has no bpf")]
+unsafe fn bpf(command: libc::c_long, attribute: &mut BpfAttribute) -> Result<i32, Errno> {
+    // SAFETY: the kernel reads and writes the attribute within its size; the caller answers for the addresses in it.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attribute, size_of::<BpfAttribute>()) };
+    if result < 0 { Err(last_error()) } else { Ok(result as i32) }
 }
 
 /// The error of the system call that just failed.

@@ -9,12 +9,14 @@ mod link;
 pub mod lookup;
 mod neighbour;
 mod netns;
+mod program;
 mod route;
 pub mod ruleset;
 pub mod saved;
 pub mod segment;
 mod socket;
 mod sysctl;
+mod traffic_control;
 mod wire;
 mod world;
 
@@ -24,7 +26,12 @@ pub use link::{Address, AddressFlags, Link, LinkIndex, LinkKind, LinkName, OperS
 pub use neighbour::{Neighbour, NeighbourState};
 pub use netns::{NameError, NetnsName};
 pub use nsgate_packet::{Family, Mac};
+pub use program::{Program, ProgramPlace};
 pub use route::{NextHop, Route, RouteKind, Rule, RuleAction, Scope, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
 pub use socket::{Listener, Transport};
 pub use sysctl::{Sysctl, Sysctls};
+pub use traffic_control::{
+    ActionKind, FilterKind, Handle, Qdisc, QdiscKind, QueueCounts, TrafficAction, TrafficClass, TrafficFilter,
+    TrafficVerdict, U32Key,
+};
 pub use world::{Limit, Namespace, World};

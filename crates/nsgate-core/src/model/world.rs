@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ruleset::Ruleset;
 use super::{
-    Family, ForwardingEntry, Link, LinkIndex, Listener, Neighbour, NetnsName, Peer, Route, Rule, Setting, Sysctls,
+    Family, ForwardingEntry, Link, LinkIndex, Listener, Neighbour, NetnsName, Peer, Program, Qdisc, Route, Rule,
+    Setting, Sysctls, TrafficClass, TrafficFilter,
 };
 
 /// What is, at one moment.
@@ -51,6 +52,14 @@ pub struct Namespace {
     pub neighbours: Vec<Neighbour>,
     /// The forwarding databases of its bridges and VXLAN devices.
     pub forwarding: Vec<ForwardingEntry>,
+    /// The queueing disciplines of its interfaces, but for interfaces that have no queue at all.
+    pub qdiscs: Vec<Qdisc>,
+    /// The classes of those that have classes.
+    pub traffic_classes: Vec<TrafficClass>,
+    /// Traffic control's filters, in the order of each place.
+    pub traffic_filters: Vec<TrafficFilter>,
+    /// BPF programs on its interfaces, those of traffic control's filters excepted.
+    pub programs: Vec<Program>,
     /// Its kernel settings, those of single interfaces excepted (they stand in the links).
     pub sysctls: Sysctls,
     /// Its packet filter.
@@ -88,6 +97,10 @@ impl Namespace {
             rules: Vec::new(),
             neighbours: Vec::new(),
             forwarding: Vec::new(),
+            qdiscs: Vec::new(),
+            traffic_classes: Vec::new(),
+            traffic_filters: Vec::new(),
+            programs: Vec::new(),
             sysctls: Sysctls::default(),
             ruleset: Ruleset::default(),
             listeners: Vec::new(),

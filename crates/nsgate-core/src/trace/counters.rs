@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 ///
 /// The part before the dot is the kernel's group (`/proc/net/snmp`, `netstat`), with `Ip6`, `Icmp6` and `Udp6` for those
 /// of `/proc/net/snmp6`. Interfaces count their losses under `link.NAME.` with the kernel's word, such as
-/// `link.eth2.tx_dropped`.
+/// `link.eth2.tx_dropped`; queueing disciplines and traffic control's actions under `qdisc.NAME.KIND.` and
+/// `action.NAME.KIND.`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters(BTreeMap<String, u64>);
 

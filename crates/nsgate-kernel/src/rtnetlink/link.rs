@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use nsgate_core::model::{Bridge, Link, LinkIndex, LinkKind, LinkName, Mac, OperState, Peer};
+use nsgate_core::model::{Bridge, Link, LinkIndex, LinkKind, LinkName, Mac, OperState, Peer, Program, ProgramPlace};
 
 use super::bridge;
 use super::numbers::{self as n, link_header};
@@ -16,6 +16,8 @@ pub struct FoundLink {
     pub link: Link,
     /// The number by which its namespace knows the namespace of the peer.
     pub netnsid: Option<i32>,
+    /// The XDP programs on it, without their names.
+    pub programs: Vec<Program>,
 }
 
 /// All interfaces of the socket's namespace.
@@ -69,6 +71,7 @@ fn read(message: &Message<'_>) -> Option<FoundLink> {
     };
     let mut lower = None;
     let mut netnsid = None;
+    let mut programs = Vec::new();
     for attribute in attributes {
         match attribute.kind {
             libc::IFLA_ADDRESS if !matches!(link.kind, LinkKind::Loopback) => {
@@ -82,6 +85,7 @@ fn read(message: &Message<'_>) -> Option<FoundLink> {
             libc::IFLA_GROUP => link.group = attribute.u32()?,
             libc::IFLA_IFALIAS => link.alias = attribute.text().map(str::to_owned),
             libc::IFLA_LINKINFO => read_kind(&mut link, &attribute.nested()),
+            libc::IFLA_XDP => programs = read_programs(index, &attribute.nested()),
             libc::IFLA_AF_SPEC => read_settings(&mut link, &attribute.nested()),
             _ => {}
         }
@@ -93,7 +97,21 @@ fn read(message: &Message<'_>) -> Option<FoundLink> {
         (Some(index), None) => Peer::Here(index),
         (Some(index), Some(_)) => Peer::Hidden(index),
     };
-    Some(FoundLink { link, netnsid: netnsid.filter(|_| lower.is_some()) })
+    Some(FoundLink { link, netnsid: netnsid.filter(|_| lower.is_some()), programs })
+}
+
+/// Reads IFLA_XDP: a program for each way of running them.
+fn read_programs(link: LinkIndex, told: &Attributes<'_>) -> Vec<Program> {
+    let ways = [
+        (n::XDP_DRIVER_PROGRAM, ProgramPlace::XdpDriver),
+        (n::XDP_GENERIC_PROGRAM, ProgramPlace::XdpGeneric),
+        (n::XDP_HARDWARE_PROGRAM, ProgramPlace::XdpHardware),
+    ];
+    let program = |(kind, place)| {
+        let id = told.find(kind)?.u32().filter(|id| *id != 0)?;
+        Some(Program { link, place, id, name: None })
+    };
+    ways.into_iter().filter_map(program).collect()
 }
 
 fn operational_state(number: u8) -> OperState {

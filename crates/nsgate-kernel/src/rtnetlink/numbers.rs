@@ -14,6 +14,11 @@ pub(super) const ADDR_GEN_EUI64: u8 = 0;
 /// `IN6_ADDR_GEN_MODE_NONE`: not at all.
 pub(super) const ADDR_GEN_NONE: u8 = 1;
 
+/// `IFLA_XDP_DRV_PROG_ID`, `IFLA_XDP_SKB_PROG_ID`, `IFLA_XDP_HW_PROG_ID`.
+pub(super) const XDP_DRIVER_PROGRAM: u16 = 5;
+pub(super) const XDP_GENERIC_PROGRAM: u16 = 6;
+pub(super) const XDP_HARDWARE_PROGRAM: u16 = 7;
+
 /// `VETH_INFO_PEER`: a whole link message for the other end.
 pub(super) const VETH_PEER: u16 = 1;
 /// `IFLA_BR_STP_STATE`.

@@ -6,7 +6,7 @@ use super::settings;
 use crate::error::Error;
 use crate::netlink::{Listing, Protocol, Socket};
 use crate::netns::Netns;
-use crate::{legacy, nftables, rtnetlink, sockets};
+use crate::{bpf, legacy, nftables, rtnetlink, sockets, traffic_control};
 
 /// What one look at a namespace gave.
 pub(super) struct Look {
@@ -48,9 +48,12 @@ impl Look {
         let found = rtnetlink::links(&mut socket);
         for found in self.whole("interfaces", found) {
             self.hidden.extend(found.netnsid.map(|netnsid| Hidden { link: found.link.index, netnsid }));
+            self.namespace.programs.extend(found.programs);
             self.namespace.links.push(found.link);
         }
         self.read_bridges(&mut socket);
+        self.read_traffic_control(&mut socket);
+        self.read_programs();
         let found = rtnetlink::addresses(&mut socket);
         for (index, address) in self.whole("addresses", found) {
             if let Some(link) = self.namespace.links.iter_mut().find(|link| link.index == index) {
@@ -63,6 +66,28 @@ impl Look {
         self.namespace.rules = self.whole("policy rules", found);
         let found = rtnetlink::neighbours(&mut socket);
         self.namespace.neighbours = self.whole("neighbours", found);
+    }
+
+    /// Queueing disciplines, with their classes and filters.
+    fn read_traffic_control(&mut self, socket: &mut Socket) {
+        let found = traffic_control::qdiscs(socket);
+        let qdiscs = self.whole("queueing disciplines", found);
+        let found = traffic_control::classes(socket, &qdiscs);
+        self.namespace.traffic_classes = self.whole("traffic classes", found);
+        let found = traffic_control::filters(socket, &qdiscs);
+        self.namespace.traffic_filters = self.whole("traffic filters", found);
+        self.namespace.qdiscs = qdiscs;
+    }
+
+    /// BPF programs on interfaces, and the names of all. Whoever may not look is told so once for all namespaces.
+    fn read_programs(&mut self) {
+        for link in &self.namespace.links {
+            let Ok(programs) = bpf::attached(link.index, &link.kind) else { break };
+            self.namespace.programs.extend(programs);
+        }
+        for program in &mut self.namespace.programs {
+            program.name = bpf::name(program.id);
+        }
     }
 
     /// The VLANs of bridge ports, and the forwarding databases, where there is anything that has them.
