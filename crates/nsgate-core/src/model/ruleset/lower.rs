@@ -8,7 +8,7 @@ use super::header::{Context, HeaderField, Protocol};
 use super::selector::Selector;
 use super::statement::{Part, Relation, Right, Statement, Value};
 use super::value_type::{Kind, Order, ValueType};
-use super::{TableFamily, value};
+use super::{TableFamily, value, xt};
 
 /// How many registers of four bytes one of the older 16-byte registers spans.
 pub(super) const LARGE: u8 = 4;
@@ -126,8 +126,11 @@ fn lower_match(left: &[Part], relation: Relation, right: &Right, out: &mut Vec<E
             out.push(Expression::Cmp { from, op: CmpOp::Gte, value: kind.turned(low) });
             out.push(Expression::Cmp { from, op: CmpOp::Lte, value: kind.turned(high) });
         }
-        // Flags are never compared with these, and nothing that is lowered asks for one of several ranges.
-        (_, Right::Set(_) | Right::Prefix(..) | Right::OneOf(_)) => {}
+        (_, Right::OneOf(ranges)) => {
+            out.extend(xt::multiport(&part.selector, relation == Relation::UNEQUAL, ranges));
+        }
+        // Flags are never compared with these.
+        (_, Right::Set(_) | Right::Prefix(..)) => {}
     }
 }
 

@@ -129,9 +129,29 @@ fn ports(protocol: Protocol, info: &Info<'_>, inverted: u8) -> Option<Vec<Statem
     Some(statements)
 }
 
+/// How many ports `struct xt_multiport_v1` has room for.
+const MOST_PORTS: usize = 15;
+
+/// `struct xt_multiport_v1` for these ports; none if they are too many.
+pub(super) fn multiport_info(source: bool, inverted: bool, ranges: &[(Vec<u8>, Vec<u8>)]) -> Option<Vec<u8>> {
+    let mut ports = [0; 2 * MOST_PORTS];
+    let mut opens = [0; MOST_PORTS];
+    let mut count = 0;
+    for (low, high) in ranges {
+        let ends = if low == high { &[low][..] } else { &[low, high] };
+        for (place, end) in ends.iter().enumerate() {
+            let port = u16::from_be_bytes(end.as_slice().try_into().ok()?).to_ne_bytes();
+            ports.get_mut(2 * count..2 * count + 2)?.copy_from_slice(&port);
+            opens[count] = u8::from(place + 1 < ends.len());
+            count += 1;
+        }
+    }
+    let head = [u8::from(!source), count as u8];
+    Some([&head[..], &ports, &opens, &[u8::from(inverted)]].concat())
+}
+
 /// `struct xt_multiport_v1`.
 fn multiport(around: Surroundings, info: &Info<'_>) -> Option<Vec<Statement>> {
-    const MOST: usize = 15;
     let field = match info.u8(0)? {
         0 => "sport",
         1 => "dport",
@@ -145,13 +165,13 @@ fn multiport(around: Surroundings, info: &Info<'_>) -> Option<Vec<Statement>> {
         Some(136) => Protocol::UdpLite,
         _ => Protocol::Transport,
     };
-    let count = usize::from(info.u8(1)?).min(MOST);
-    let relation = equality(info.u8(2 + 3 * MOST)? != 0);
+    let count = usize::from(info.u8(1)?).min(MOST_PORTS);
+    let relation = equality(info.u8(2 + 3 * MOST_PORTS)? != 0);
     let mut ranges = Vec::new();
     let mut place = 0;
     while place < count {
         let port = |place: usize| info.u16(2 + 2 * place).map(|port| port.to_be_bytes().to_vec());
-        let opens = info.u8(2 + 2 * MOST + place)? != 0;
+        let opens = info.u8(2 + 2 * MOST_PORTS + place)? != 0;
         let last = if opens { place + 1 } else { place };
         ranges.push((port(place)?, port(last)?));
         place = last + 1;

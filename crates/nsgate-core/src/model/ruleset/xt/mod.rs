@@ -12,6 +12,7 @@ use self::info::Info;
 use super::header::{Context, ETHERTYPE_IP6};
 use super::interval::elements_of_range;
 use super::lower::lower;
+use super::selector::Selector;
 use super::statement::Right;
 use super::statement::Statement;
 use super::{Element, Expression, Set, TableFamily};
@@ -63,6 +64,13 @@ pub fn native(family: TableFamily, expression: &Expression) -> Option<(Vec<Expre
         }
     }
     Some((lower(family, &statements), sets))
+}
+
+/// The match that asks whether a port is one of several: what a question with several ranges stands for.
+pub(super) fn multiport(selector: &Selector, inverted: bool, ranges: &[(Vec<u8>, Vec<u8>)]) -> Option<Expression> {
+    let Selector::Header(field) = selector else { return None };
+    let info = matches::multiport_info(field.name == "sport", inverted, ranges)?;
+    Some(Expression::XtMatch { name: "multiport".into(), revision: 1, info })
 }
 
 /// The comment that a rule of iptables carries as a match.
@@ -152,6 +160,13 @@ mod tests {
         let (expressions, _) = native(TableFamily::Ip, &a_match("state", 0, &word(8))).unwrap();
         assert_eq!(shown(TableFamily::Ip, expressions), "ct state new");
         assert_eq!(native(TableFamily::Ip, &a_match("recent", 0, &[])), None);
+    }
+
+    #[test]
+    fn lists_of_ports_survive_lifting_and_lowering() {
+        let ports = info(&[&[1, 3], &half(80), &half(1000), &half(2000), &[0; 24], &[0, 1], &[0; 13], &[1]]);
+        let extension = vec![a_match("multiport", 1, &ports)];
+        assert_eq!(lower(TableFamily::Ip, &super::super::lift(TableFamily::Ip, &[], &extension)), extension);
     }
 
     #[test]
