@@ -95,7 +95,8 @@ pub(super) fn missing(loss: &Loss<'_>) -> Option<Verdict> {
         );
     }
     let unresolved = Unresolved::of(loss).filter(|u| u.router && u.holders().next().is_none() && !u.segment.open)?;
-    let place = bare(&unresolved)?;
+    // Where the whole family is off, its addresses are missing for that reason.
+    let place = bare(&unresolved).filter(|place| !is_off(place.link, loss.family()))?;
     let (netns, link, asked) = (place.netns, place.link, unresolved.asked);
     let summary =
         format!("{} of {} does not hold {asked}, which {} sends to", link.name, netns.name, unresolved.netns.name);

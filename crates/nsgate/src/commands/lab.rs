@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use clap::Args;
-use nsgate_kernel::{exec, sandbox};
+use nsgate_kernel::netns::Netns;
+use nsgate_kernel::{exec, sandbox, sysctl};
 
 use crate::exit::{Failure, FailureKind, Outcome};
 use crate::lab::{self, Lab, Stage};
@@ -45,6 +46,7 @@ pub(crate) fn run(args: &LabArgs, output: &mut Output) -> Result<Outcome, Failur
     }
     let (name, lab) = find(&args.name)?;
     let sandbox = sandbox::enter()?;
+    can_be_shown(&lab)?;
     // What the lab serves is there for the shell, too.
     let mut stage = Stage::default();
     let outcome = perform(&mut stage, name, &lab, args, output)?;
@@ -84,6 +86,15 @@ fn perform(stage: &mut Stage, name: &str, lab: &Lab, args: &LabArgs, output: &mu
         output.write(&human::lab::closing(name, ok, !args.no_fix, start.elapsed()))?;
     }
     Ok(if ok { Outcome::Yes } else { Outcome::No })
+}
+
+/// Whether the kernel has what the lab needs.
+fn can_be_shown(lab: &Lab) -> Result<(), Failure> {
+    let Some(needs) = &lab.needs else { return Ok(()) };
+    sysctl::read(&Netns::host()?, &needs.sysctl).map(drop).map_err(|error| {
+        let error = anyhow::Error::from(error).context("this kernel cannot show it");
+        Failure::new(FailureKind::Environment, error).hint(&needs.from)
+    })
 }
 
 fn find(wanted: &str) -> Result<(&'static str, Lab), Failure> {

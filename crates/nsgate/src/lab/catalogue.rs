@@ -6,7 +6,7 @@ use nsgate_core::explain::Cause;
 use super::Lab;
 
 /// Every lab's name and file; the first is the one that runs when none is named.
-pub(crate) const LABS: [(&str, &str); 75] = [
+pub(crate) const LABS: [(&str, &str); 83] = [
     ("article", include_str!("../../labs/article.toml")),
     ("dnat", include_str!("../../labs/dnat.toml")),
     ("router", include_str!("../../labs/router.toml")),
@@ -60,11 +60,13 @@ pub(crate) const LABS: [(&str, &str); 75] = [
     ("echo-ignored-v6", include_str!("../../labs/echo-ignored-v6.toml")),
     ("neighbour-failed", include_str!("../../labs/neighbour-failed.toml")),
     ("bridge-port-blocked", include_str!("../../labs/bridge-port-blocked.toml")),
+    ("ipv6-disabled", include_str!("../../labs/ipv6-disabled.toml")),
     ("neighbour-failed-absent", include_str!("../../labs/neighbour-failed-absent.toml")),
     ("neighbour-failed-v6", include_str!("../../labs/neighbour-failed-v6.toml")),
     ("mac-mismatch", include_str!("../../labs/mac-mismatch.toml")),
-    ("mac-mismatch-v6", include_str!("../../labs/mac-mismatch-v6.toml")),
+    ("neighbour-wrong-static", include_str!("../../labs/neighbour-wrong-static.toml")),
     ("bridge-port-blocked-state", include_str!("../../labs/bridge-port-blocked-state.toml")),
+    ("bridge-port-blocked-isolated", include_str!("../../labs/bridge-port-blocked-isolated.toml")),
     ("tunnel-unresolved", include_str!("../../labs/tunnel-unresolved.toml")),
     ("route-wrong", include_str!("../../labs/route-wrong.toml")),
     ("route-wrong-v6", include_str!("../../labs/route-wrong-v6.toml")),
@@ -77,16 +79,21 @@ pub(crate) const LABS: [(&str, &str); 75] = [
     ("snat-address-wrong", include_str!("../../labs/snat-address-wrong.toml")),
     ("snat-address-wrong-v6", include_str!("../../labs/snat-address-wrong-v6.toml")),
     ("snat-exhausted", include_str!("../../labs/snat-exhausted.toml")),
+    ("dnat-missing", include_str!("../../labs/dnat-missing.toml")),
+    ("dnat-mismatch", include_str!("../../labs/dnat-mismatch.toml")),
     ("dnat-mismatch-shadowed", include_str!("../../labs/dnat-mismatch-shadowed.toml")),
+    ("dnat-mismatch-v6", include_str!("../../labs/dnat-mismatch-v6.toml")),
+    ("dnat-target-wrong", include_str!("../../labs/dnat-target-wrong.toml")),
+    ("dnat-target-wrong-v6", include_str!("../../labs/dnat-target-wrong-v6.toml")),
     ("hairpin-missing", include_str!("../../labs/hairpin-missing.toml")),
     ("localnet-unrouted", include_str!("../../labs/localnet-unrouted.toml")),
     ("conntrack-invalid", include_str!("../../labs/conntrack-invalid.toml")),
     ("upstream-silent", include_str!("../../labs/upstream-silent.toml")),
+    ("bridge-filtered", include_str!("../../labs/bridge-filtered.toml")),
 ];
 
 /// The causes that no lab shows, and why.
-const WITHOUT: [(Cause, &str); 21] = [
-    (Cause::Ipv6Disabled, "nsgate does not name it yet"),
+const WITHOUT: [(Cause, &str); 17] = [
     (Cause::NeighbourTableFull, "its limits are those of the whole machine, and a sandbox cannot reach them"),
     (Cause::BpfDrop, "the kernel lets nobody but root load such programs"),
     (Cause::QdiscDrop, "nsgate does not name it yet"),
@@ -96,11 +103,8 @@ const WITHOUT: [(Cause, &str); 21] = [
     (Cause::ChecksumBad, "nsgate does not name it yet"),
     (Cause::ServiceOverloaded, "nsgate does not name it yet"),
     (Cause::RouterAdvertisementLost, "nothing in a sandbox sends router advertisements"),
-    (Cause::BridgeFiltered, "it needs a kernel module that is not loaded everywhere"),
     (Cause::SnatUnwanted, "nsgate does not name it yet"),
     (Cause::MasqueradeNoAddress, "nsgate does not name it yet"),
-    (Cause::DnatMissing, "nsgate does not name it yet"),
-    (Cause::DnatTargetWrong, "nsgate does not name it yet"),
     (Cause::ConntrackFull, "its limit is that of the whole machine, and a sandbox cannot change it"),
     (Cause::ConntrackStale, "nsgate does not name it yet"),
     (Cause::ReturnPathAsymmetric, "nsgate does not name it yet"),
@@ -124,6 +128,14 @@ pub(crate) fn find(wanted: &str) -> Result<Option<(&'static str, Lab)>> {
         }
     }
     Ok(None)
+}
+
+/// The labs that are made for this cause: they bear its name.
+pub(crate) fn made_for(cause: Cause) -> impl Iterator<Item = &'static str> {
+    let code = cause.code();
+    // A name goes on after the code with a hyphen; `route-missing` is no lab of a code `route`.
+    let bears = move |name: &&str| name.strip_prefix(code).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    LABS.iter().map(|(name, _)| *name).filter(bears)
 }
 
 /// Why there is no lab for the cause of this code.
@@ -158,6 +170,8 @@ mod tests {
             let lab = text.parse::<Lab>().unwrap_or_else(|error| panic!("{name}: {error}"));
             assert!(!lab.steps.is_empty() && !lab.mends.is_empty(), "{name}");
             assert!(lab.picture.lines().all(|line| line.chars().count() <= 80), "{name}");
+            let made_for_another = Cause::ALL.iter().filter(|cause| made_for(**cause).any(|made| made == name));
+            assert!(made_for_another.into_iter().all(|cause| lab.codes == [cause.code()]), "{name}: {:?}", lab.codes);
             assert!(lab.title.len() <= 60 && lab.summary.len() <= 160, "{name}");
         }
     }

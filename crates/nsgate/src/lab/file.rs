@@ -27,12 +27,25 @@ pub(crate) struct Lab {
     pub(crate) summary: String,
     /// The causes that it shows.
     pub(crate) codes: Vec<String>,
+    /// A kernel setting without which it cannot be shown, and what brings it.
+    pub(crate) needs: Option<Needs>,
     /// A drawing of the network.
     pub(crate) picture: String,
     /// The steps up to the loss and its verdict.
     pub(crate) steps: Vec<Step>,
     /// The steps that mend it and prove it.
     pub(crate) mends: Vec<Step>,
+}
+
+/// What not every kernel has.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Needs {
+    /// A setting that is there if the feature is.
+    #[serde(deserialize_with = "parsed")]
+    pub(crate) sysctl: Sysctl,
+    /// What an operator does about it.
+    pub(crate) from: String,
 }
 
 /// One step: a sentence, and one thing to do.
@@ -291,6 +304,7 @@ struct RawLab {
     title: String,
     summary: String,
     codes: Vec<String>,
+    needs: Option<Needs>,
     base: Option<String>,
     picture: Option<String>,
     #[serde(rename = "step")]
@@ -304,11 +318,12 @@ impl TryFrom<RawLab> for Lab {
 
     /// What the lab stands on comes first; its picture holds unless the lab has one of its own.
     fn try_from(raw: RawLab) -> Result<Self, String> {
-        let RawLab { title, summary, codes, base, picture, steps, mends } = raw;
+        let RawLab { title, summary, codes, needs, base, picture, steps, mends } = raw;
         let base = base.map(|name| base::find(&name)).transpose()?;
         let (base_picture, base_steps) = base.map_or((None, Vec::new()), |base| (Some(base.picture), base.steps));
         let picture = picture.or(base_picture).ok_or("a lab has a picture, or a base that has one")?;
-        Ok(Self { title, summary, codes, picture, steps: base_steps.into_iter().chain(steps).collect(), mends })
+        let steps = base_steps.into_iter().chain(steps).collect();
+        Ok(Self { title, summary, codes, needs, picture, steps, mends })
     }
 }
 

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use crate::codes::{GROUPS, Page, Section};
+use crate::lab;
 use crate::output::style::{BAD, FAINT, GOOD, HEADING, TYPED, paint};
 
 /// How far everything below a heading stands from the margin.
@@ -41,7 +42,15 @@ pub(crate) fn page(page: &Page) -> String {
             text.push('\n');
         }
     }
-    text
+    text + &labs(page)
+}
+
+/// Where it can be watched.
+fn labs(page: &Page) -> String {
+    let mut labs = lab::made_for(page.cause)
+        .map(|name| format!("{INDENT}{BLOCK}{}\n", paint(TYPED, &format!("nsgate lab {name}"))));
+    let Some(first) = labs.next() else { return String::new() };
+    format!("\n{}\n{first}{}", paint(HEADING, "Watch it happen"), labs.collect::<String>())
 }
 
 fn rendered(section: Section, line: &str) -> String {

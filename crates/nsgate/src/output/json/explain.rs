@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::codes::{GROUPS, Group, Page};
+use crate::lab;
 
 /// The version of this shape.
 const SCHEMA: u32 = 1;
@@ -29,6 +30,8 @@ pub(crate) struct PageJson {
     #[serde(flatten)]
     code: CodeJson,
     sections: Vec<SectionJson>,
+    /// The labs that show it.
+    labs: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -49,7 +52,8 @@ impl PageJson {
     /// One page.
     pub(crate) fn new(group: &Group, page: &Page) -> Self {
         let sections = page.sections().map(|section| SectionJson { title: section.title, text: section.text });
-        Self { schema: SCHEMA, code: CodeJson::new(group, page), sections: sections.collect() }
+        let labs = lab::made_for(page.cause).collect();
+        Self { schema: SCHEMA, code: CodeJson::new(group, page), sections: sections.collect(), labs }
     }
 }
 
@@ -75,5 +79,6 @@ mod tests {
         }
         assert_eq!(page["schema"], 1);
         assert_eq!(page["sections"][3]["title"], "Mend");
+        assert_eq!(page["labs"][0], "rp-filter");
     }
 }
