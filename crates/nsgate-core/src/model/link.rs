@@ -202,6 +202,8 @@ pub struct AddressFlags {
     pub secondary: bool,
     /// Does not expire.
     pub permanent: bool,
+    /// No route for its prefix came with it.
+    pub no_prefix_route: bool,
 }
 
 /// The per-interface settings (`net.ipv4.conf.*`, `net.ipv6.conf.*`) that decide a packet's fate, and why each does.

@@ -76,8 +76,9 @@ impl<'a> Builder<'a> {
         for member in &network.members {
             self.namespace(&member.netns);
             self.wire(network, member);
+            self.stray_routes(network, member);
             self.member_addresses(network, member);
-            self.routes(network, member);
+            self.missing_routes(network, member);
         }
     }
 
@@ -119,3 +120,5 @@ fn wire_mark(wanted: &Wanted, network: &WantedNetwork, member: &WantedMember) ->
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transitions;

@@ -44,6 +44,7 @@ fn read(message: &Message<'_>) -> Option<(LinkIndex, Address)> {
             deprecated: has(libc::IFA_F_DEPRECATED),
             secondary: own.is_ipv4() && has(libc::IFA_F_SECONDARY),
             permanent: has(libc::IFA_F_PERMANENT),
+            no_prefix_route: has(libc::IFA_F_NOPREFIXROUTE),
         },
         protocol,
     };

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::wires::existing_address;
 use super::{Builder, routes};
-use crate::model::{Link, LinkKind, LinkName, Namespace, NetnsName, TABLE_MAIN};
+use crate::model::{Family, Link, LinkKind, LinkName, Namespace, NetnsName, Setting, Sysctl};
 use crate::plan::link::{LinkSetting, NewKind, NewLink, VethPeer};
 use crate::plan::mark::{self, Mark};
-use crate::plan::step::{Action, Change, NewAddress};
+use crate::plan::step::{Action, Change, Step};
 
 impl<'a> Builder<'a> {
     /// Takes apart the wires and bridges of this instance that are not wanted, or not as they stand.
@@ -45,6 +46,9 @@ impl<'a> Builder<'a> {
     /// Takes one interface apart, and with a wire its other end.
     fn dismantle(&mut self, netns: &'a Namespace, link: &'a Link) {
         let peer = self.world.peer(netns, link).filter(|_| link.kind == LinkKind::Veth);
+        for port in netns.links.iter().filter(|port| port.master == Some(link.index)) {
+            self.release(netns, link, port);
+        }
         self.strip(netns, link);
         if let Some((there, end)) = peer {
             self.strip(there, end);
@@ -55,11 +59,26 @@ impl<'a> Builder<'a> {
         self.gone.insert((netns.name.clone(), link.name.clone()));
     }
 
+    /// Takes a port from its bridge, which goes.
+    fn release(&mut self, netns: &Namespace, bridge: &Link, port: &Link) {
+        if !self.gone.contains(&(netns.name.clone(), port.name.clone())) {
+            let (setting, before) = (LinkSetting::Master(None), Some(LinkSetting::Master(Some(bridge.name.clone()))));
+            self.push(&netns.name, Action::SetLink { name: port.name.clone(), setting, before });
+        }
+    }
+
     /// Takes away what an interface has, in the order that allows putting it back.
     fn strip(&mut self, netns: &Namespace, link: &Link) {
         let over = |route: &&crate::model::Route| {
             route.protocol == mark::PROTOCOL && route.next_hops.iter().any(|hop| hop.link == Some(link.index))
         };
+        for (family, setting) in [(Family::V4, Setting::Forwarding), (Family::V6, Setting::ForceForwarding)] {
+            let on = link.setting(family, setting) == Some(1) && netns.setting_of_all(family, setting) != Some(1);
+            if let Some(word) = setting.name(family).filter(|_| on) {
+                let sysctl = Sysctl::of_link(family, &link.name, word);
+                self.result.plan.steps.push(Step::sysctl(&netns.name, sysctl, "0", Some("1")));
+            }
+        }
         // A default route leans on the route to its gateway: it goes first.
         let mut gone: Vec<_> = netns.routes.iter().filter(over).collect();
         gone.sort_by_key(|route| route.destination.prefix_len());
@@ -67,15 +86,11 @@ impl<'a> Builder<'a> {
             self.push(&netns.name, Action::Route(Change::Delete, routes::as_new(netns, route)));
         }
         for address in link.addresses.iter().filter(|address| address.protocol == mark::PROTOCOL) {
-            let prefix = |route: &crate::model::Route| {
-                let here = route.next_hops.iter().any(|hop| hop.link == Some(link.index));
-                here && route.table == TABLE_MAIN && route.destination == address.net.trunc()
-            };
-            let no_prefix_route = !netns.routes.iter().any(prefix);
-            let new = NewAddress::new(link.name.clone(), address.net).without_dad();
-            let gone = NewAddress { no_prefix_route, ..new };
+            let gone = existing_address(&link.name, address);
             self.push(&netns.name, Action::Address(Change::Delete, gone));
         }
+        let gone = |link: &&Link| self.gone.contains(&(netns.name.clone(), link.name.clone()));
+        let bridge = link.master.and_then(|index| netns.link(index)).filter(|bridge| !gone(bridge));
         let mut set = |setting, before| {
             let (name, before) = (link.name.clone(), Some(before));
             self.push(&netns.name, Action::SetLink { name, setting, before });
@@ -83,7 +98,7 @@ impl<'a> Builder<'a> {
         if link.up {
             set(LinkSetting::Up(false), LinkSetting::Up(true));
         }
-        if let Some(master) = link.master.and_then(|index| netns.link(index)) {
+        if let Some(master) = bridge {
             set(LinkSetting::Master(None), LinkSetting::Master(Some(master.name.clone())));
         }
         if !link.settings6.is_empty() {

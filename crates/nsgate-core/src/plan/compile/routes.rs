@@ -9,31 +9,45 @@ use crate::plan::step::{Action, Change, Hop, NewRoute};
 use crate::spec::{WantedMember, WantedNetwork};
 
 impl Builder<'_> {
-    /// The routes at both ends of a member's wire.
-    pub(super) fn routes(&mut self, network: &WantedNetwork, member: &WantedMember) {
-        let near = to_member(network, member);
-        let far = from_member(network, member);
-        self.route_set(&NetnsName::host(), &member.gateway_interface, &near);
-        self.route_set(&member.netns, &member.interface, &far);
+    /// The routes at both ends of a member's wire that are not wanted go. They may lean on addresses, so they go first.
+    pub(super) fn stray_routes(&mut self, network: &WantedNetwork, member: &WantedMember) {
+        for (netns, dev, wanted) in ends(network, member) {
+            for gone in self.own_routes(&netns, &dev).into_iter().filter(|route| !wanted.contains(route)) {
+                self.push(&netns, Action::Route(Change::Delete, gone));
+            }
+        }
     }
 
-    /// The routes over one of our interfaces. Of those it has besides, only ours go.
-    fn route_set(&mut self, netns: &NetnsName, dev: &LinkName, wanted: &[NewRoute]) {
-        let standing = self.standing(netns, dev).and_then(|link| Some((self.world.namespace(netns)?, link)));
-        let mut has: Vec<NewRoute> = Vec::new();
-        if let Some((space, link)) = standing {
-            let over = |route: &&Route| {
-                route.protocol == mark::PROTOCOL && route.next_hops.iter().any(|hop| hop.link == Some(link.index))
-            };
-            has = space.routes.iter().filter(over).map(|route| as_new(space, route)).collect();
-        }
-        for gone in has.iter().filter(|route| !wanted.contains(route)) {
-            self.push(netns, Action::Route(Change::Delete, gone.clone()));
-        }
-        for new in wanted.iter().filter(|route| !has.contains(route)) {
-            self.push(netns, Action::Route(Change::Add, new.clone()));
+    /// The routes at both ends of a member's wire that are missing come.
+    pub(super) fn missing_routes(&mut self, network: &WantedNetwork, member: &WantedMember) {
+        for (netns, dev, wanted) in ends(network, member) {
+            let has = self.own_routes(&netns, &dev);
+            for new in wanted.into_iter().filter(|route| !has.contains(route)) {
+                self.push(&netns, Action::Route(Change::Add, new));
+            }
         }
     }
+
+    /// Our routes over one of our interfaces.
+    fn own_routes(&self, netns: &NetnsName, dev: &LinkName) -> Vec<NewRoute> {
+        let Some(link) = self.standing(netns, dev) else { return Vec::new() };
+        let Some(space) = self.world.namespace(netns) else { return Vec::new() };
+        let over = |route: &&Route| {
+            route.protocol == mark::PROTOCOL && route.next_hops.iter().any(|hop| hop.link == Some(link.index))
+        };
+        let mut routes: Vec<_> = space.routes.iter().filter(over).map(|route| as_new(space, route)).collect();
+        // A default route leans on the route to its gateway: it goes first.
+        routes.sort_by_key(|route| route.destination.prefix_len());
+        routes
+    }
+}
+
+/// Both ends of a member's wire, each with the routes that are wanted over it.
+fn ends(network: &WantedNetwork, member: &WantedMember) -> [(NetnsName, LinkName, Vec<NewRoute>); 2] {
+    [
+        (NetnsName::host(), member.gateway_interface.clone(), to_member(network, member)),
+        (member.netns.clone(), member.interface.clone(), from_member(network, member)),
+    ]
 }
 
 /// The gateway's routes to a member: one for each address where the wire is its own, none behind a bridge.

@@ -117,7 +117,8 @@ impl<'a> Builder<'a> {
 
     fn master(&mut self, there: Option<&Link>, name: &LinkName, bridge: Option<&LinkName>) {
         let index = there.and_then(|link| link.master);
-        let before = index.and_then(|index| self.host.link(index)).map(|link| link.name.clone());
+        let standing = |name: &LinkName| self.standing(&NetnsName::host(), name).is_some();
+        let before = index.and_then(|index| self.host.link(index)).map(|link| link.name.clone()).filter(standing);
         if before.as_ref() != bridge || (there.is_none() && bridge.is_some()) {
             let (setting, before) = (LinkSetting::Master(bridge.cloned()), Some(LinkSetting::Master(before)));
             self.push(&NetnsName::host(), Action::SetLink { name: name.clone(), setting, before });
@@ -134,12 +135,15 @@ impl<'a> Builder<'a> {
         no_prefix_route: bool,
     ) {
         let has: &[Address] = there.map_or(&[], |link| &link.addresses);
-        for address in has.iter().filter(|a| a.protocol == mark::PROTOCOL && !wanted.contains(&a.net)) {
-            let gone = new_address(name, address.net, no_prefix_route);
-            self.push(netns, Action::Address(Change::Delete, gone));
+        let wanted: Vec<NewAddress> = wanted.iter().map(|net| new_address(name, *net, no_prefix_route)).collect();
+        let as_wanted = |address: &Address, new: &NewAddress| {
+            address.net == new.net && address.flags.no_prefix_route == new.no_prefix_route
+        };
+        let strays = has.iter().filter(|a| a.protocol == mark::PROTOCOL && !wanted.iter().any(|new| as_wanted(a, new)));
+        for stray in strays {
+            self.push(netns, Action::Address(Change::Delete, existing_address(name, stray)));
         }
-        for net in wanted.iter().filter(|net| !has.iter().any(|a| a.net == **net)) {
-            let new = new_address(name, *net, no_prefix_route);
+        for new in wanted.into_iter().filter(|new| !has.iter().any(|a| as_wanted(a, new))) {
             self.push(netns, Action::Address(Change::Add, new));
         }
     }
@@ -160,6 +164,12 @@ impl<'a> Builder<'a> {
 fn new_address(name: &LinkName, net: IpNet, no_prefix_route: bool) -> NewAddress {
     let no_prefix_route = no_prefix_route && !is_link_local(net);
     NewAddress { no_prefix_route, ..NewAddress::new(name.clone(), net).without_dad() }
+}
+
+/// An address of ours as it was made.
+pub(super) fn existing_address(name: &LinkName, address: &Address) -> NewAddress {
+    let no_prefix_route = address.flags.no_prefix_route;
+    NewAddress { no_prefix_route, ..NewAddress::new(name.clone(), address.net).without_dad() }
 }
 
 fn is_link_local(net: IpNet) -> bool {

@@ -64,10 +64,15 @@ pub(super) fn address(netns: &mut Namespace, change: Change, new: &NewAddress) -
         (Change::Replace, Some(_)) => return Ok(()),
         (Change::Add | Change::Replace, None) => {}
     }
-    let flags = AddressFlags { no_dad: new.no_dad, permanent: true, ..AddressFlags::default() };
+    let flags = AddressFlags {
+        no_dad: new.no_dad,
+        no_prefix_route: new.no_prefix_route,
+        permanent: true,
+        ..AddressFlags::default()
+    };
     let address = Address { net: new.net, peer: new.peer, broadcast: new.broadcast, flags, protocol: mark::PROTOCOL };
     link.addresses.push(address);
-    if link.up && !new.no_prefix_route {
+    if link.up {
         connect_address(netns, number, &address);
     }
     Ok(())
@@ -105,7 +110,8 @@ fn connect_address(netns: &mut Namespace, number: LinkIndex, address: &Address) 
     };
     put(netns, local);
     let far = address.peer.map_or(address.net.trunc(), |peer| whole(peer, address.net));
-    if far.prefix_len() < far.max_prefix_len() || address.peer.is_some() {
+    let has_prefix = far.prefix_len() < far.max_prefix_len() || address.peer.is_some();
+    if has_prefix && !address.flags.no_prefix_route {
         let prefix = Route {
             scope: if family == Family::V4 { Scope::Link } else { Scope::Global },
             metric: if family == Family::V4 { 0 } else { METRIC6_PREFIX },
