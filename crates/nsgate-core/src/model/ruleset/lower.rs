@@ -325,7 +325,7 @@ fn load_part(part: &Part, to: Register, out: &mut Vec<Expression>) -> u32 {
             out.push(Expression::Number { to, random: *random, modulus: *modulus, offset: *offset });
         }
         Selector::Hash { of, modulus, seed, offset } => {
-            let from = Register(to.0 + LARGE);
+            let from = Register(to.0.saturating_add(LARGE));
             load_parts(of, from, out);
             let length: usize = of.iter().filter_map(Part::kind).map(Kind::padded).sum();
             let from = (!of.is_empty()).then_some((from, length as u32));

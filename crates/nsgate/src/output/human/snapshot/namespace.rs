@@ -182,7 +182,7 @@ fn filter(ruleset: &Ruleset) -> Vec<String> {
 /// The rules that translate, one a line.
 fn translations(ruleset: &Ruleset) -> Vec<String> {
     let mut lines = Vec::new();
-    for table in &ruleset.tables {
+    for table in ruleset.of_both_engines() {
         let nat = |kind: Option<ChainKind>| kind.is_none_or(|kind| kind == ChainKind::Nat);
         for chain in table.chains.iter().filter(|chain| nat(chain.base.as_ref().map(|base| base.kind))) {
             let translating = chain.rules.iter().filter(|rule| rule.expressions.iter().any(translates));
