@@ -1,8 +1,8 @@
 //! Rules as their author thought of them: matches and actions, between the kernel's instructions and the text.
 //!
-//! [`lift`](super::lift()) makes statements of instructions, [`lower`](super::lower) makes instructions of statements,
-//! [`text`](super::text) and [`parse`](super::parse) write and read them. Values stand with their most significant byte
-//! first; what a protocol's header requires to be there is left out where lowering puts it back.
+//! [`lift`](super::lift()) makes statements of instructions, [`lower`](super::lower()) makes instructions of
+//! statements, [`text`](super::text) and [`parse`](super::parse) write and read them. Values stand with their most
+//! significant byte first; what a protocol's header requires to be there is left out where lowering puts it back.
 
 use super::selector::Selector;
 use super::value_type::{Kind, Order};
