@@ -68,7 +68,7 @@ fn may_be_published(loss: &Loss<'_>, gateway: &Namespace, port: u16) -> bool {
         })
     });
     let listens_inside = gateway.links.iter().filter_map(|l| loss.world.peer(gateway, l)).any(|(inside, _)| {
-        inside.name != loss.observation.probe.from && inside.listeners.iter().any(|l| l.port == port || port > 1024)
+        inside.name != loss.observation.probe.from && inside.listeners.iter().any(|l| l.port == port)
     });
     forwards && (translates || listens_inside)
 }
@@ -126,6 +126,22 @@ mod tests {
             queue_limit: 64,
         });
         assert_eq!(fixture.verdict().2, "tcp 80: the service is bound to 127.0.0.1 only");
+    }
+
+    #[test]
+    fn another_service_behind_a_router_does_not_make_its_closed_port_a_published_one() {
+        let mut fixture = refused(ProbeKind::Tcp(8080), Ending::Reset);
+        fixture.sysctl("world", "net.ipv4.ip_forward", "1");
+        fixture.netns("host").listeners.push(Listener {
+            transport: Transport::Tcp,
+            address: "0.0.0.0".parse().unwrap(),
+            port: 22,
+            only_v6: false,
+            link: None,
+            queued: 0,
+            queue_limit: 64,
+        });
+        assert_eq!(fixture.verdict().0, "service-closed");
     }
 
     #[test]
