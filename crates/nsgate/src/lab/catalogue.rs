@@ -6,7 +6,7 @@ use nsgate_core::explain::Cause;
 use super::Lab;
 
 /// Every lab's name and file; the first is the one that runs when none is named.
-pub(crate) const LABS: [(&str, &str); 83] = [
+pub(crate) const LABS: [(&str, &str); 84] = [
     ("article", include_str!("../../labs/article.toml")),
     ("dnat", include_str!("../../labs/dnat.toml")),
     ("router", include_str!("../../labs/router.toml")),
@@ -88,12 +88,13 @@ pub(crate) const LABS: [(&str, &str); 83] = [
     ("hairpin-missing", include_str!("../../labs/hairpin-missing.toml")),
     ("localnet-unrouted", include_str!("../../labs/localnet-unrouted.toml")),
     ("conntrack-invalid", include_str!("../../labs/conntrack-invalid.toml")),
+    ("return-path-asymmetric", include_str!("../../labs/return-path-asymmetric.toml")),
     ("upstream-silent", include_str!("../../labs/upstream-silent.toml")),
     ("bridge-filtered", include_str!("../../labs/bridge-filtered.toml")),
 ];
 
 /// The causes that no lab shows, and why.
-const WITHOUT: [(Cause, &str); 17] = [
+const WITHOUT: [(Cause, &str); 16] = [
     (Cause::NeighbourTableFull, "its limits are those of the whole machine, and a sandbox cannot reach them"),
     (Cause::BpfDrop, "the kernel lets nobody but root load such programs"),
     (Cause::QdiscDrop, "nsgate does not name it yet"),
@@ -107,7 +108,6 @@ const WITHOUT: [(Cause, &str); 17] = [
     (Cause::MasqueradeNoAddress, "nsgate does not name it yet"),
     (Cause::ConntrackFull, "its limit is that of the whole machine, and a sandbox cannot change it"),
     (Cause::ConntrackStale, "nsgate does not name it yet"),
-    (Cause::ReturnPathAsymmetric, "nsgate does not name it yet"),
     (Cause::ResolverUnreachable, "nsgate does not name it yet"),
     (Cause::NotPermitted, "there is nothing to see where nothing may be seen"),
     (Cause::Uncertain, "a loss that nsgate cannot explain cannot be had on purpose"),
