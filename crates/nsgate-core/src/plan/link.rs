@@ -132,6 +132,8 @@ pub enum LinkSetting {
     Netns(NetnsName),
     /// Whether it gives itself a link-local IPv6 address.
     LinkLocalAddress(bool),
+    /// No XDP program, of those that are run in this way.
+    NoXdp(XdpMode),
     /// Bridge: whether VLANs are told apart.
     VlanFiltering(bool),
     /// Bridge: whether the spanning tree protocol runs.
@@ -144,6 +146,31 @@ pub enum LinkSetting {
     Learning(bool),
     /// Bridge port: its spanning-tree state.
     State(PortState),
+}
+
+/// A way of running XDP programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpMode {
+    /// In the driver.
+    Driver,
+    /// Before anything else is done with a packet that came in.
+    Generic,
+    /// In the hardware.
+    Hardware,
+}
+
+impl XdpMode {
+    /// All ways.
+    pub const ALL: [Self; 3] = [Self::Driver, Self::Generic, Self::Hardware];
+
+    /// The word of `ip link set`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Driver => "xdpdrv",
+            Self::Generic => "xdpgeneric",
+            Self::Hardware => "xdpoffload",
+        }
+    }
 }
 
 impl NewLink {

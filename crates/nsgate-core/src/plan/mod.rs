@@ -16,15 +16,17 @@ mod show;
 pub mod simulate;
 mod state;
 mod step;
+mod traffic_control;
 mod words;
 
 pub use compile::{CompileError, Compiled, compile};
 pub use inventory::{Inventory, StandingMember, StandingNetwork, inventory};
-pub use link::{LinkSetting, MacvlanMode, NewKind, NewLink, VethPeer, Vxlan};
+pub use link::{LinkSetting, MacvlanMode, NewKind, NewLink, VethPeer, Vxlan, XdpMode};
 pub use parse::ParseError;
 pub use remove::{instances, remove};
 pub use state::{State, StateError};
 pub use step::{Action, Change, Hop, NewAddress, NewForwarding, NewNeighbour, NewRoute, Step};
+pub use traffic_control::{OldFilter, RootQueue};
 
 /// An ordered list of steps.
 #[derive(Clone, Debug, Default, PartialEq)]

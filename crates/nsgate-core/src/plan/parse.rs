@@ -6,6 +6,7 @@
 mod cursor;
 mod link;
 mod route;
+mod traffic_control;
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -33,16 +34,20 @@ impl Step {
         let mut action = None;
         while action.is_none() {
             // `ip netns exec NAME` and `nsenter` only say where; a command follows them.
-            action = match words.take("a command: ip, bridge, sysctl, nft or nsenter")? {
+            action = match words.take("a command: ip, bridge, tc, sysctl, nft or nsenter")? {
                 "ip" => ip(&mut words, &mut netns)?,
                 "bridge" => Some(bridge(&mut words, &mut netns)?),
+                "tc" => {
+                    in_netns(&mut words, &mut netns)?;
+                    Some(traffic_control::tc(&mut words)?)
+                }
                 "sysctl" => Some(sysctl(&mut words)?),
                 "nft" => Some(nft(&mut words, world.namespace(&netns))?),
                 "nsenter" => {
                     netns = nsenter(&mut words)?;
                     None
                 }
-                _ => return Err(words.unexpected("ip, bridge, sysctl, nft or nsenter")),
+                _ => return Err(words.unexpected("ip, bridge, tc, sysctl, nft or nsenter")),
             };
         }
         let action = words.required(action, "a command")?;
@@ -136,11 +141,17 @@ fn nsenter(words: &mut Cursor<'_>) -> Result<NetnsName, ParseError> {
     }
 }
 
-fn bridge(words: &mut Cursor<'_>, netns: &mut NetnsName) -> Result<Action, ParseError> {
+/// The option that says where, if it is there.
+fn in_netns(words: &mut Cursor<'_>, netns: &mut NetnsName) -> Result<(), ParseError> {
     if matches!(words.peek(), Some("-n" | "-netns")) {
         words.skip();
         *netns = words.netns_name()?;
     }
+    Ok(())
+}
+
+fn bridge(words: &mut Cursor<'_>, netns: &mut NetnsName) -> Result<Action, ParseError> {
+    in_netns(words, netns)?;
     match words.take("link set, or fdb")? {
         "link" => {
             words.expect("set")?;

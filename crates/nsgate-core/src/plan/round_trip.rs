@@ -8,9 +8,9 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::step::{Action, Change, Hop, NewAddress, NewForwarding, NewNeighbour, NewRoute, Step};
-use super::{LinkSetting, MacvlanMode, NewKind, NewLink, VethPeer, Vxlan};
+use super::{LinkSetting, MacvlanMode, NewKind, NewLink, OldFilter, RootQueue, VethPeer, Vxlan, XdpMode};
 use crate::model::{
-    Family, LinkName, Mac, NeighbourState, NetnsName, PortState, RouteKind, Rule, RuleAction, Scope, Sysctl,
+    Family, Handle, LinkName, Mac, NeighbourState, NetnsName, PortState, RouteKind, Rule, RuleAction, Scope, Sysctl,
 };
 
 fn link_name() -> BoxedStrategy<LinkName> {
@@ -116,6 +116,7 @@ fn setting() -> BoxedStrategy<LinkSetting> {
         any::<bool>().prop_map(LinkSetting::LinkLocalAddress),
         any::<bool>().prop_map(LinkSetting::VlanFiltering),
         any::<bool>().prop_map(LinkSetting::SpanningTree),
+        proptest::sample::select(&XdpMode::ALL[..]).prop_map(LinkSetting::NoXdp),
         any::<bool>().prop_map(LinkSetting::Isolated),
         any::<bool>().prop_map(LinkSetting::Hairpin),
         any::<bool>().prop_map(LinkSetting::Learning),
@@ -255,6 +256,24 @@ fn new_forwarding() -> impl Strategy<Value = NewForwarding> {
     })
 }
 
+fn queue() -> impl Strategy<Value = RootQueue> {
+    prop_oneof![
+        Just(RootQueue::Usual),
+        any::<u32>().prop_map(|limit| RootQueue::Pfifo { limit }),
+        any::<u32>().prop_map(|limit| RootQueue::Bfifo { limit }),
+        (0..=u64::MAX / 8, any::<u32>(), any::<u32>()).prop_map(|(rate, burst, limit)| RootQueue::Tbf {
+            rate,
+            burst,
+            limit
+        }),
+    ]
+}
+
+fn old_filter() -> impl Strategy<Value = OldFilter> {
+    let parent = prop_oneof![Just(Handle::CLSACT_INGRESS), Just(Handle::CLSACT_EGRESS), (0..u32::MAX).prop_map(Handle)];
+    (link_name(), parent, any::<u16>()).prop_map(|(dev, parent, priority)| OldFilter { dev, parent, priority })
+}
+
 fn sysctl() -> impl Strategy<Value = Sysctl> {
     prop_oneof![
         Just(Sysctl::known("net.ipv4.ip_forward")),
@@ -281,6 +300,8 @@ fn action() -> BoxedStrategy<Action> {
         (change(), new_neighbour()).prop_map(|(change, entry)| Action::Neighbour(change, entry)),
         (prop_oneof![Just(Change::Add), Just(Change::Delete)], new_forwarding())
             .prop_map(|(change, entry)| Action::Forwarding(change, entry)),
+        (link_name(), queue()).prop_map(|(dev, queue)| Action::SetQueue { dev, queue, before: None }),
+        old_filter().prop_map(Action::DeleteFilter),
         (sysctl(), "[ -~]{0,20}").prop_map(|(name, value)| Action::Sysctl { name, value, before: None }),
     ]
     .boxed()
@@ -309,7 +330,7 @@ proptest! {
     }
 
     #[test]
-    fn no_line_makes_the_reader_panic(line in "(ip|bridge|sysctl|nsenter) [ -~]{0,60}") {
+    fn no_line_makes_the_reader_panic(line in "(ip|bridge|tc|sysctl|nsenter) [ -~]{0,60}") {
         let _ = line.parse::<Step>();
     }
 }
@@ -337,6 +358,13 @@ fn lines_as_they_are_typed() {
             "bridge -n a fdb del 02:00:00:00:0a:01 vlan 7 dev veth3 master static",
             "bridge -n a fdb del 02:00:00:00:0a:01 dev veth3 master static vlan 7",
         ),
+        (
+            "tc qdisc replace dev eth2 root tbf rate 10mbit burst 15000 limit 100000",
+            "tc qdisc replace dev eth2 root tbf rate 10000000bit burst 15000 limit 100000",
+        ),
+        ("tc -n a qdisc del dev eth2 root", "tc -n a qdisc del dev eth2 root"),
+        ("tc filter del dev eth2 parent 1: pref 7", "tc filter del dev eth2 parent 1:0 pref 7"),
+        ("ip link set dev veth3 xdpgeneric off", "ip link set veth3 xdpgeneric off"),
         ("ip l set br0 type bridge stp_state 0", "ip link set br0 type bridge stp_state 0"),
         ("ip -n ns_1 r a default via 1.1.1.3", "ip -n ns_1 route add default via 1.1.1.3"),
         ("ip route add default via fd00::1 dev a", "ip -6 route add default via fd00::1 dev a"),
@@ -373,11 +401,11 @@ fn lines_as_they_are_typed() {
 #[test]
 fn an_error_says_what_was_expected_and_where() {
     for (line, message) in [
-        ("", "expected a command: ip, bridge, sysctl, nft or nsenter, found the end of the line at 0"),
-        ("rm -rf x", "expected ip, bridge, sysctl, nft or nsenter, found 'rm' at 0"),
+        ("", "expected a command: ip, bridge, tc, sysctl, nft or nsenter, found the end of the line at 0"),
+        ("rm -rf x", "expected ip, bridge, tc, sysctl, nft or nsenter, found 'rm' at 0"),
         (
             "ip link set veth2 upp",
-            "expected up, down, master, nomaster, mtu, address, alias, arp, promisc, group, name, netns, addrgenmode or type, found 'upp' at 18",
+            "expected up, down, master, nomaster, mtu, address, alias, arp, promisc, group, name, netns, addrgenmode, xdp or type, found 'upp' at 18",
         ),
         (
             "ip addr add 1.1.1.2/33 dev veth2",

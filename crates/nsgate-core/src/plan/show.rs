@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::link::{LinkSetting, NewKind, NewLink, VethPeer, Vxlan};
 use super::step::{Action, Change, Hop, NewAddress, NewForwarding, NewNeighbour, NewRoute, PROTOCOL_BOOT, Step};
+use super::traffic_control::RootQueue;
 use super::words::quoted;
 use crate::model::{
     Family, LinkName, NeighbourState, NetnsName, RouteKind, Rule, RuleAction, Scope, TABLE_DEFAULT, TABLE_LOCAL,
@@ -79,6 +80,14 @@ impl Display for Step {
             }
             Action::Neighbour(change, entry) => write!(f, "{} neigh {change} {entry}", Tool("ip", netns)),
             Action::Forwarding(change, entry) => write!(f, "{} fdb {change} {entry}", Tool("bridge", netns)),
+            Action::SetQueue { dev, queue, .. } => {
+                let (verb, dev) = (if *queue == RootQueue::Usual { "del" } else { "replace" }, quoted(dev.as_str()));
+                write!(f, "{} qdisc {verb} dev {dev} root", Tool("tc", netns))?;
+                if *queue == RootQueue::Usual { Ok(()) } else { write!(f, " {queue}") }
+            }
+            Action::DeleteFilter(old) => {
+                write!(f, "{} filter del dev {} {old}", Tool("tc", netns), quoted(old.dev.as_str()))
+            }
             Action::Nft { commands, .. } => {
                 let commands: Vec<_> = commands.iter().map(ToString::to_string).collect();
                 write!(f, "{} {}", Tool("nft", netns), quoted(&commands.join("; ")))
@@ -102,7 +111,7 @@ impl Display for Tool<'_> {
             write!(f, "nsenter -t {process} -n {tool}")
         } else if netns.is_path() {
             write!(f, "nsenter --net={} {tool}", quoted(netns.as_str()))
-        } else if matches!(*tool, "ip" | "bridge") {
+        } else if matches!(*tool, "ip" | "bridge" | "tc") {
             write!(f, "{tool} -n {}", quoted(netns.as_str()))
         } else {
             write!(f, "ip netns exec {} {tool}", quoted(netns.as_str()))
@@ -174,6 +183,7 @@ fn show_setting(f: &mut Formatter<'_>, netns: &NetnsName, name: &LinkName, setti
         LinkSetting::Name(name) => write!(f, "name {}", quoted(name.as_str())),
         LinkSetting::Netns(netns) => write!(f, "netns {}", netns_argument(netns)),
         LinkSetting::LinkLocalAddress(yes) => write!(f, "addrgenmode {}", if *yes { "eui64" } else { "none" }),
+        LinkSetting::NoXdp(mode) => write!(f, "{} off", mode.word()),
         LinkSetting::SpanningTree(yes) => write!(f, "type bridge stp_state {}", u8::from(*yes)),
         LinkSetting::VlanFiltering(yes) => write!(f, "type bridge vlan_filtering {}", u8::from(*yes)),
         LinkSetting::Isolated(_) | LinkSetting::Hairpin(_) | LinkSetting::Learning(_) | LinkSetting::State(_) => Ok(()),

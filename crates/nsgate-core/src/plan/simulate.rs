@@ -8,9 +8,10 @@ mod link;
 mod route;
 
 use super::step::{Action, Change, NewForwarding, NewNeighbour, Step};
+use super::traffic_control::{OldFilter, RootQueue};
 use crate::model::{
-    Family, ForwardingEntry, ForwardingOrigin, LinkIndex, LinkName, Namespace, Neighbour, NeighbourState, NetnsName,
-    Peer, Rule, Setting, Sysctl, World,
+    Family, ForwardingEntry, ForwardingOrigin, Handle, LinkIndex, LinkName, Namespace, Neighbour, NeighbourState,
+    NetnsName, Peer, Qdisc, QueueCounts, Rule, Setting, Sysctl, TrafficFilter, World,
 };
 
 /// Why a step cannot be done.
@@ -45,6 +46,8 @@ pub fn apply(world: &mut World, step: &Step) -> Result<(), Refusal> {
         Action::Rule(change, new) => rule(namespace(world, netns)?, *change, new),
         Action::Neighbour(change, entry) => neighbour(namespace(world, netns)?, *change, entry),
         Action::Forwarding(change, entry) => forwarding(namespace(world, netns)?, *change, entry),
+        Action::SetQueue { dev, queue, .. } => set_queue(namespace(world, netns)?, dev, *queue),
+        Action::DeleteFilter(old) => delete_filter(namespace(world, netns)?, old),
         Action::Sysctl { name, value, .. } => sysctl(namespace(world, netns)?, name, value),
         Action::Nft { commands, .. } => {
             let ruleset = &mut namespace(world, netns)?.ruleset;
@@ -142,6 +145,38 @@ fn forwarding(netns: &mut Namespace, change: Change, new: &NewForwarding) -> Res
             nexthop_object: None,
             origin: if bridge.is_some() { ForwardingOrigin::Static } else { ForwardingOrigin::Permanent },
         }),
+    }
+    Ok(())
+}
+
+fn set_queue(netns: &mut Namespace, dev: &LinkName, queue: RootQueue) -> Result<(), Refusal> {
+    let link = index(netns, dev)?;
+    let there = netns.qdiscs.iter().any(|q| q.link == link && q.parent == Handle::ROOT && q.handle != Handle(0));
+    if queue == RootQueue::Usual && !there {
+        return Err(Refusal::Missing(format!("a queueing discipline of {dev}")));
+    }
+    // What hung below it goes with it; what stands at the entrance stays.
+    let at_entrance = |q: &Qdisc| q.parent == Handle::INGRESS;
+    netns.qdiscs.retain(|q| q.link != link || at_entrance(q));
+    netns.traffic_classes.retain(|class| class.link != link);
+    netns.qdiscs.extend(queue.kind().map(|kind| Qdisc {
+        link,
+        handle: Handle(0x8001_0000),
+        parent: Handle::ROOT,
+        kind,
+        counts: QueueCounts::default(),
+    }));
+    Ok(())
+}
+
+fn delete_filter(netns: &mut Namespace, old: &OldFilter) -> Result<(), Refusal> {
+    let link = index(netns, &old.dev)?;
+    let before = netns.traffic_filters.len();
+    let of_priority = |f: &TrafficFilter| old.priority == 0 || f.priority == old.priority;
+    let same = |f: &TrafficFilter| (f.link, f.parent) == (link, old.parent) && of_priority(f);
+    netns.traffic_filters.retain(|f| !same(f));
+    if netns.traffic_filters.len() == before {
+        return Err(Refusal::Missing(format!("filter {old} of {}", old.dev)));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::link::{LinkSetting, NewLink};
+use super::traffic_control::{OldFilter, RootQueue};
 use crate::model::ruleset::Command;
 use crate::model::{Family, LinkName, Mac, NeighbourState, NetnsName, RouteKind, Rule, Scope, Sysctl, TABLE_MAIN};
 
@@ -65,6 +66,17 @@ pub enum Action {
     Neighbour(Change, NewNeighbour),
     /// An entry of the forwarding database of a bridge or a VXLAN device. It is never replaced.
     Forwarding(Change, NewForwarding),
+    /// Makes another queueing discipline the root of an interface.
+    SetQueue {
+        /// The interface.
+        dev: LinkName,
+        /// What it shall be.
+        queue: RootQueue,
+        /// What it was, if that is known and can be made again.
+        before: Option<RootQueue>,
+    },
+    /// Removes filters of traffic control. There is no way back: what they did is not kept.
+    DeleteFilter(OldFilter),
     /// A kernel setting.
     Sysctl {
         /// Its name.
@@ -191,7 +203,7 @@ impl Step {
             Action::DeleteNetns(name) => Action::AddNetns(name.clone()),
             Action::AddLink(link) => Action::DeleteLink { name: link.name.clone(), was: Some(Box::new(link.clone())) },
             Action::DeleteLink { was, .. } => Action::AddLink(was.as_deref()?.clone()),
-            Action::DeleteGroup(_) => return None,
+            Action::DeleteGroup(_) | Action::DeleteFilter(_) => return None,
             Action::SetLink { name, setting, before } => {
                 let (name, setting, before) = inverse_setting(&mut netns, name, setting, before.as_ref())?;
                 Action::SetLink { name, setting, before }
@@ -203,6 +215,9 @@ impl Step {
             Action::Neighbour(Change::Replace, entry) => Action::Neighbour(Change::Delete, entry.clone()),
             Action::Neighbour(change, entry) => Action::Neighbour(change.inverse()?, entry.clone()),
             Action::Forwarding(change, entry) => Action::Forwarding(change.inverse()?, entry.clone()),
+            Action::SetQueue { dev, queue, before } => {
+                Action::SetQueue { dev: dev.clone(), queue: (*before)?, before: Some(*queue) }
+            }
             Action::Nft { commands, undo } => Action::Nft { commands: undo.clone()?, undo: Some(commands.clone()) },
             Action::Sysctl { name, value, before } => {
                 Action::Sysctl { name: name.clone(), value: before.clone()?, before: Some(value.clone()) }
@@ -217,6 +232,7 @@ impl Step {
         match &mut self.action {
             Action::DeleteLink { was, .. } => *was = None,
             Action::SetLink { before, .. } => *before = None,
+            Action::SetQueue { before, .. } => *before = None,
             Action::Sysctl { before, .. } => *before = None,
             Action::Nft { undo, .. } => *undo = None,
             _ => {}

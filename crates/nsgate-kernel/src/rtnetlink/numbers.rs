@@ -1,6 +1,7 @@
 //! The numbers of rtnetlink that libc does not name, and the fixed headers that each request starts with.
 
 use nsgate_core::model::Family;
+use nsgate_core::plan::XdpMode;
 
 /// `IFLA_INET_CONF`: the array of `net.ipv4.conf` values within IFLA_AF_SPEC / AF_INET.
 pub(super) const INET_CONF: u16 = 1;
@@ -18,6 +19,12 @@ pub(super) const ADDR_GEN_NONE: u8 = 1;
 pub(super) const XDP_DRIVER_PROGRAM: u16 = 5;
 pub(super) const XDP_GENERIC_PROGRAM: u16 = 6;
 pub(super) const XDP_HARDWARE_PROGRAM: u16 = 7;
+
+/// `IFLA_XDP_FD`: the program; -1 takes it away.
+pub(super) const XDP_FILE: u16 = 1;
+/// `IFLA_XDP_FLAGS`, with the flag of each way of running a program.
+pub(super) const XDP_FLAGS: u16 = 3;
+pub(super) const XDP_MODES: [(XdpMode, u32); 3] = [(XdpMode::Generic, 2), (XdpMode::Driver, 4), (XdpMode::Hardware, 8)];
 
 /// `VETH_INFO_PEER`: a whole link message for the other end.
 pub(super) const VETH_PEER: u16 = 1;

@@ -63,6 +63,25 @@ fn about(protocol: u16) -> u32 {
     1 << 16 | u32::from(protocol.to_be())
 }
 
+/// Sends packets out by another interface.
+fn redirect(batch: &mut Batch, link: u32) {
+    batch.nest(numbers::filter::U32_ACTIONS, |b| {
+        b.nest(1, |b| {
+            b.text(numbers::action::KIND, "mirred");
+            let told = [0u32, 0, 4, 0, 0, 1, link].map(u32::to_ne_bytes).concat();
+            b.nest(numbers::action::OPTIONS, |b| b.bytes(numbers::action::PARAMETERS, &told));
+        });
+    });
+}
+
+/// A u32 filter that picks everything, and does so.
+fn redirect_everything(batch: &mut Batch, link: u32) {
+    let mut selector = [0; 32];
+    (selector[0], selector[2]) = (1, 1);
+    batch.bytes(numbers::filter::U32_SELECTOR, &selector);
+    redirect(batch, link);
+}
+
 #[test]
 fn queues_and_classes_read_back() {
     test(|| {
@@ -127,13 +146,7 @@ fn filters_and_their_actions_read_back() {
                 selector[20] = 10;
                 selector[24] = 16;
                 b.bytes(numbers::filter::U32_SELECTOR, &selector);
-                b.nest(numbers::filter::U32_ACTIONS, |b| {
-                    b.nest(1, |b| {
-                        b.text(numbers::action::KIND, "mirred");
-                        let told = [0u32, 0, 4, 0, 0, 1, w0.0].map(u32::to_ne_bytes).concat();
-                        b.nest(numbers::action::OPTIONS, |b| b.bytes(numbers::action::PARAMETERS, &told));
-                    });
-                });
+                redirect(b, w0.0);
             });
         });
         let places = qdiscs(&mut socket).unwrap().items;
@@ -172,5 +185,45 @@ fn what_a_queue_drops_is_counted() {
         let _ = UdpSocket::bind("1.1.1.3:0").unwrap().send_to(&[0; 100], "1.1.1.2:9");
         let moved = counters::read_here().unwrap().since(&before);
         assert_eq!(moved.get("qdisc.eth2.bfifo.drops"), 1, "{moved:?}");
+    });
+}
+
+#[test]
+fn queues_are_replaced_and_filters_removed() {
+    test(|| {
+        let mut socket = wires();
+        let root = |socket: &mut Socket| qdiscs(socket).unwrap().items.into_iter().map(|q| q.kind).next();
+        for (line, expected) in [
+            ("tc qdisc replace dev eth2 root bfifo limit 64", Some(QdiscKind::Bfifo { limit: 64 })),
+            ("tc qdisc replace dev eth2 root pfifo limit 7", Some(QdiscKind::Pfifo { limit: 7 })),
+            (
+                "tc qdisc replace dev eth2 root tbf rate 10mbit burst 15000 limit 100000",
+                Some(QdiscKind::Tbf { rate: 1_250_000, burst: 15_000, limit: 100_000 }),
+            ),
+            ("tc qdisc del dev eth2 root", None),
+        ] {
+            apply::perform(&line.parse().unwrap()).unwrap();
+            assert_eq!(root(&mut socket), expected, "{line}");
+        }
+        let w0 = index_of(&mut socket, &"w0".parse().unwrap()).unwrap();
+        make(&mut socket, NEW_QDISC, "veth3", (0xffff_0000, Handle::INGRESS, 0), "clsact", |_| {});
+        for priority in [1u32, 2] {
+            let information = priority << 16 | about(3) & 0xffff;
+            make(&mut socket, NEW_FILTER, "veth3", (0, Handle::CLSACT_INGRESS, information), "u32", |b| {
+                b.nest(libc::TCA_OPTIONS, |b| redirect_everything(b, w0.0));
+            });
+        }
+        let left = |socket: &mut Socket| {
+            let places = qdiscs(socket).unwrap().items;
+            filters(socket, &places).unwrap().items.iter().map(|f| f.priority).collect::<Vec<_>>()
+        };
+        assert_eq!(left(&mut socket), [1, 2]);
+        apply::perform(&"tc filter del dev veth3 ingress pref 1".parse().unwrap()).unwrap();
+        assert_eq!(left(&mut socket), [2]);
+        apply::perform(&"tc filter del dev veth3 ingress".parse().unwrap()).unwrap();
+        assert_eq!(left(&mut socket), [0; 0]);
+        assert!(apply::perform(&"tc qdisc del dev eth2 root".parse().unwrap()).is_err());
+        // Where no program is, there is none to be taken away.
+        apply::perform(&"ip link set veth3 xdpgeneric off".parse().unwrap()).unwrap();
     });
 }

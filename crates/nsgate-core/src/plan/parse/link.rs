@@ -2,7 +2,7 @@
 
 use super::cursor::{Cursor, ParseError};
 use crate::model::{LinkName, Mac, PortState};
-use crate::plan::link::{LinkSetting, MacvlanMode, NewKind, NewLink, VethPeer, Vxlan};
+use crate::plan::link::{LinkSetting, MacvlanMode, NewKind, NewLink, VethPeer, Vxlan, XdpMode};
 use crate::plan::step::{Action, NewForwarding};
 
 /// What follows `ip link`.
@@ -77,7 +77,7 @@ fn port_state(words: &mut Cursor<'_>) -> Result<PortState, ParseError> {
 
 fn setting(words: &mut Cursor<'_>) -> Result<LinkSetting, ParseError> {
     let expected =
-        "up, down, master, nomaster, mtu, address, alias, arp, promisc, group, name, netns, addrgenmode or type";
+        "up, down, master, nomaster, mtu, address, alias, arp, promisc, group, name, netns, addrgenmode, xdp or type";
     Ok(match words.take(expected)? {
         "up" => LinkSetting::Up(true),
         "down" => LinkSetting::Up(false),
@@ -96,6 +96,9 @@ fn setting(words: &mut Cursor<'_>) -> Result<LinkSetting, ParseError> {
             "eui64" => LinkSetting::LinkLocalAddress(true),
             _ => return Err(words.unexpected("none or eui64")),
         },
+        "xdpdrv" => no_xdp(words, XdpMode::Driver)?,
+        "xdpgeneric" => no_xdp(words, XdpMode::Generic)?,
+        "xdpoffload" => no_xdp(words, XdpMode::Hardware)?,
         "type" => match words.take("bridge or bridge_slave")? {
             "bridge" => match words.take("vlan_filtering or stp_state")? {
                 "vlan_filtering" => LinkSetting::VlanFiltering(zero_one(words)?),
@@ -107,6 +110,11 @@ fn setting(words: &mut Cursor<'_>) -> Result<LinkSetting, ParseError> {
         },
         _ => return Err(words.unexpected(expected)),
     })
+}
+
+fn no_xdp(words: &mut Cursor<'_>, mode: XdpMode) -> Result<LinkSetting, ParseError> {
+    words.expect("off")?;
+    Ok(LinkSetting::NoXdp(mode))
 }
 
 /// The kernel keeps at most 255 bytes of an alias.

@@ -2,10 +2,10 @@
 
 use super::{Refusal, index, namespace, route};
 use crate::model::{
-    Bridge, BridgePort, Family, Link, LinkIndex, LinkKind, LinkName, Namespace, NetnsName, OperState, Peer, Setting,
-    World,
+    Bridge, BridgePort, Family, Link, LinkIndex, LinkKind, LinkName, Namespace, NetnsName, OperState, Peer,
+    ProgramPlace, Setting, World,
 };
-use crate::plan::link::{LinkSetting, NewKind, NewLink, VethPeer};
+use crate::plan::link::{LinkSetting, NewKind, NewLink, VethPeer, XdpMode};
 
 /// The MTU of an Ethernet-like device.
 const ETHERNET: u32 = 1500;
@@ -110,6 +110,10 @@ fn forget(netns: &mut Namespace, number: LinkIndex) {
     netns.links.retain(|link| link.index != number);
     netns.routes.retain(|route| !route.next_hops.iter().any(|hop| hop.link == Some(number)));
     netns.neighbours.retain(|neighbour| neighbour.link != number);
+    netns.qdiscs.retain(|qdisc| qdisc.link != number);
+    netns.traffic_classes.retain(|class| class.link != number);
+    netns.traffic_filters.retain(|filter| filter.link != number);
+    netns.programs.retain(|program| program.link != number);
     netns.forwarding.retain(|entry| entry.link != number && entry.bridge != Some(number));
     for link in netns.links.iter_mut().filter(|link| link.master == Some(number)) {
         (link.master, link.port) = (None, None);
@@ -150,6 +154,10 @@ pub(super) fn set(world: &mut World, at: &NetnsName, name: &LinkName, setting: &
         LinkSetting::Promiscuous(yes) => link.promiscuous = *yes,
         LinkSetting::Group(group) => link.group = *group,
         LinkSetting::Name(new) => link.name = new.clone(),
+        LinkSetting::NoXdp(mode) => {
+            let place = xdp_place(*mode);
+            netns.programs.retain(|program| (program.link, program.place) != (number, place));
+        }
         LinkSetting::SpanningTree(yes) => match &mut link.kind {
             LinkKind::Bridge(bridge) => bridge.spanning_tree = *yes,
             _ => return Err(Refusal::Invalid(format!("{name} is no bridge"))),
@@ -167,6 +175,14 @@ pub(super) fn set(world: &mut World, at: &NetnsName, name: &LinkName, setting: &
         LinkSetting::Netns(_) => return Err(Refusal::NotModelled),
     }
     Ok(())
+}
+
+fn xdp_place(mode: XdpMode) -> ProgramPlace {
+    match mode {
+        XdpMode::Driver => ProgramPlace::XdpDriver,
+        XdpMode::Generic => ProgramPlace::XdpGeneric,
+        XdpMode::Hardware => ProgramPlace::XdpHardware,
+    }
 }
 
 fn set_port(port: &mut BridgePort, setting: &LinkSetting) {

@@ -101,6 +101,10 @@ fn set_attribute(batch: &mut Batch, setting: &LinkSetting, names: &Names<'_>) ->
                 b.u8(n::INET6_ADDR_GEN_MODE, if *on { n::ADDR_GEN_EUI64 } else { n::ADDR_GEN_NONE });
             });
         }),
+        LinkSetting::NoXdp(mode) => batch.nest(libc::IFLA_XDP, |b| {
+            b.u32(n::XDP_FILE, u32::MAX);
+            b.u32(n::XDP_FLAGS, n::XDP_MODES.iter().find(|(m, _)| m == mode).map_or(0, |(_, flag)| *flag));
+        }),
         LinkSetting::SpanningTree(on) => batch.nest(libc::IFLA_LINKINFO, |b| {
             b.text(libc::IFLA_INFO_KIND, "bridge");
             b.nest(libc::IFLA_INFO_DATA, |b| b.u32(n::BRIDGE_STP_STATE, u32::from(*on)));

@@ -6,6 +6,7 @@
 
 mod link;
 mod network;
+mod traffic_control;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -54,6 +55,8 @@ pub fn links_needed(action: &Action) -> Vec<&LinkName> {
         Action::Route(_, route) => route.hops.iter().filter_map(|hop| hop.dev.as_ref()).collect(),
         Action::Neighbour(_, neighbour) => vec![&neighbour.dev],
         Action::Forwarding(_, entry) => vec![&entry.dev],
+        Action::SetQueue { dev, .. } => vec![dev],
+        Action::DeleteFilter(old) => vec![&old.dev],
         _ => Vec::new(),
     }
 }
@@ -90,6 +93,8 @@ pub fn write(batch: &mut Batch, action: &Action, names: &Names<'_>) -> Result<()
             Ok(())
         }
         Action::Neighbour(change, neighbour) => network::neighbour(batch, *change, neighbour, names),
+        Action::SetQueue { dev, queue, .. } => traffic_control::queue(batch, dev, *queue, names),
+        Action::DeleteFilter(old) => traffic_control::delete_filter(batch, old, names),
         Action::Forwarding(change, entry) => network::forwarding(batch, *change, entry, names),
         Action::AddNetns(_) | Action::DeleteNetns(_) | Action::Sysctl { .. } | Action::Nft { .. } => {
             Err(Error::answer("write", "this step", "rtnetlink has no request for it"))
