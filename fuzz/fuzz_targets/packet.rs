@@ -4,9 +4,14 @@
 
 use libfuzzer_sys::fuzz_target;
 use nsgate_packet::build::{self, Outer};
-use nsgate_packet::{Ip, Packet, Transport};
+use nsgate_packet::dns::Question;
+use nsgate_packet::{Family, Ip, Packet, Transport};
 
 fuzz_target!(|bytes: &[u8]| {
+    for family in [Family::V4, Family::V6] {
+        let question = Question::new(0x6161, "a", family).expect("a name");
+        let _ = question.answer(bytes);
+    }
     for packet in [Packet::ethernet(bytes), Packet::ip(bytes)] {
         assert!(!packet.to_string().is_empty());
         if let Some(ip) = packet.as_ip() {

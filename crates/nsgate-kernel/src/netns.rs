@@ -4,6 +4,7 @@
 //! iproute2 does it; both tools see each other's. A namespace is entered in one function, by a thread that ends
 //! afterwards, so no code ever finds itself in the wrong one.
 
+pub mod files;
 mod names;
 
 use std::fs;

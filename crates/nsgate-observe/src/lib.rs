@@ -8,6 +8,8 @@ mod bpf;
 mod filter;
 mod numbers;
 mod probe;
+mod random;
+pub mod resolve;
 mod rule_trace;
 mod sys;
 mod tap;

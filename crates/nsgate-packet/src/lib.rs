@@ -10,6 +10,7 @@
 
 pub mod build;
 pub mod checksum;
+pub mod dns;
 
 mod arp;
 mod display;

@@ -5,6 +5,7 @@ mod args;
 mod codes;
 mod commands;
 mod exit;
+mod inquiry;
 mod lab;
 mod output;
 mod specification;

@@ -68,3 +68,38 @@ fn whoever_lacks_a_capability_is_told_which() {
         }
     });
 }
+
+#[test]
+fn a_name_is_resolved_as_the_namespace_would() {
+    test(|| {
+        build(&["ip netns add ns_1", "ip -n ns_1 link set lo up"]);
+        rustix::mount::mount("none", "/etc", "tmpfs", rustix::mount::MountFlags::empty(), None).unwrap();
+        std::fs::create_dir_all("/etc/netns/ns_1").unwrap();
+        std::fs::write("/etc/netns/ns_1/hosts", "127.0.0.7 seven\n::1 seven\n").unwrap();
+        let answer = json(0, "ns_1 seven");
+        assert_eq!((&answer["probe"]["name"], &answer["probe"]["destination"]), (&"seven".into(), &"127.0.0.7".into()));
+        assert_eq!(json(0, "ns_1 seven -6")["probe"]["destination"], "::1");
+        assert!(trace(0, "ns_1 seven").0.contains("delivered: icmp from ns_1 to seven (127.0.0.7)"));
+        assert!(json(0, "ns_1 127.0.0.7")["probe"].get("name").is_none());
+    });
+}
+
+#[test]
+fn a_name_server_that_is_of_no_use_is_the_verdict_and_why_follows() {
+    test(|| {
+        build(&["ip netns add ns_1", "ip -n ns_1 link set lo up"]);
+        rustix::mount::mount("none", "/etc", "tmpfs", rustix::mount::MountFlags::empty(), None).unwrap();
+        std::fs::create_dir_all("/etc/netns/ns_1").unwrap();
+        std::fs::write("/etc/netns/ns_1/resolv.conf", "nameserver 127.0.0.53\n").unwrap();
+        let answer = json(1, "ns_1 www.example.test --tcp 80");
+        let verdict = &answer["verdict"];
+        assert_eq!((&verdict["cause"], &verdict["where"]["netns"]), (&"resolver-unreachable".into(), &"ns_1".into()));
+        assert_eq!(verdict["object"], "nameserver 127.0.0.53 of /etc/netns/ns_1/resolv.conf");
+        assert_eq!(answer["further"][0]["cause"], "service-closed");
+        let probe = &answer["probe"];
+        assert_eq!((&probe["destination"], &probe["protocol"]), (&"www.example.test".into(), &"tcp".into()));
+        let shown = trace(1, "ns_1 www.example.test").0;
+        assert!(shown.contains("lost: icmp from ns_1 to www.example.test\n"), "{shown}");
+        assert!(trace(2, "ns_1 300.1.1.1").1.contains("'300.1.1.1' is not an address"));
+    });
+}

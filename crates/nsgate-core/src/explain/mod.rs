@@ -27,6 +27,7 @@ mod policy;
 mod prefix;
 mod publication;
 mod resolution;
+mod resolver;
 mod reverse_path;
 mod route;
 mod service;
@@ -45,6 +46,7 @@ mod verdict;
 pub use cause::{Cause, UnknownCause};
 pub use loss::{Loss, Stage};
 pub use permission::not_permitted;
+pub use resolver::resolver_unreachable;
 pub use verdict::{Evidence, EvidenceKind, Place, Verdict};
 
 use crate::model::World;

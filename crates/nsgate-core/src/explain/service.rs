@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence};
-use crate::model::{Listener, Namespace, Transport};
+use crate::model::lookup::{Query, look_up};
+use crate::model::{Link, LinkKind, Listener, Namespace, Transport};
 use crate::trace::{Ending, Leg, ProbeKind, Way};
 
 /// The destination host refused the probe: a TCP reset, or "port unreachable".
@@ -13,8 +14,8 @@ pub(super) fn closed(loss: &Loss<'_>) -> Option<Verdict> {
     let netns = loss.world.namespace(&request.netns)?;
     let asked = request.header.destination;
     let port = request.header.destination_port?;
-    let holder = netns.holder(asked)?;
-    if may_be_published(loss, netns, port) {
+    let holder = holder(netns, asked)?;
+    if !asked.is_loopback() && may_be_published(loss, netns, port) {
         return None;
     }
     let kind = loss.observation.probe.kind.name();
@@ -34,6 +35,13 @@ pub(super) fn closed(loss: &Loss<'_>) -> Option<Verdict> {
             .shown_by(evidence::seen(loss.world, request, ""))
             .advised(format!("Start the service on {asked} port {port}, or bind it to that address.")),
     )
+}
+
+/// The interface that holds an address; every address of 127.0.0.0/8 is the loopback interface's.
+fn holder(netns: &Namespace, address: IpAddr) -> Option<&Link> {
+    let local = || look_up(netns, &Query::from_here(None, address)).is_local();
+    let loopback = || netns.links.iter().find(|link| link.kind == LinkKind::Loopback).filter(|_| local());
+    netns.holder(address).or_else(loopback)
 }
 
 /// The refusal that came back, if one came.
@@ -85,8 +93,8 @@ fn other_binding(netns: &Namespace, kind: ProbeKind, port: u16) -> Option<&Liste
 
 #[cfg(test)]
 mod tests {
-    use crate::explain::fixture::Fixture;
-    use crate::model::{Listener, Transport};
+    use crate::explain::fixture::{Fixture, route};
+    use crate::model::{Listener, RouteKind, TABLE_LOCAL, Transport};
     use crate::trace::{Ending, Leg, ProbeKind};
 
     fn refused(kind: ProbeKind, ending: Ending) -> Fixture {
@@ -142,6 +150,19 @@ mod tests {
             queue_limit: 64,
         });
         assert_eq!(fixture.verdict().0, "service-closed");
+    }
+
+    #[test]
+    fn every_loopback_address_is_here() {
+        let mut fixture = Fixture::experiment().probing(ProbeKind::Udp(53));
+        let local = route(TABLE_LOCAL, "127.0.0.0/8", RouteKind::Local, Some(1), None);
+        fixture.netns("ns_1").routes.push(local);
+        fixture.observation.probe.destination = "127.0.0.53".parse().unwrap();
+        fixture.seen(Leg::Request, "127.0.0.1", "127.0.0.53", &["ns_1:lo>", "ns_1:lo<"]);
+        let from = "127.0.0.53".parse().unwrap();
+        fixture.observation.ending = Ending::IcmpError { from, icmp_type: 3, code: 3, mtu: None };
+        let (cause, place, _) = fixture.verdict();
+        assert_eq!((cause.as_str(), place.as_str()), ("service-closed", "ns_1/lo"));
     }
 
     #[test]

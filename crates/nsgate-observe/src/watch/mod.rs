@@ -18,13 +18,12 @@ use nsgate_kernel::netns::{Netns, visit};
 use nsgate_kernel::{Error, counters};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::rand::{GetRandomFlags, getrandom};
 
 use self::afterwards::{Afterwards, Questions};
 use self::kernel::KernelWatch;
 use self::rules::RuleWatch;
 use crate::rule_trace::RuleTrace;
-use crate::{Filter, Refusal, Sender, Tap};
+use crate::{Filter, Refusal, Sender, Tap, random};
 
 /// One probe and the taps that watch for it.
 #[derive(Debug)]
@@ -78,7 +77,7 @@ impl Watch {
     /// The same, with more that watches.
     pub fn set_with(probe: &Probe, namespaces: &[NetnsName], means: &Means) -> Result<Self, Error> {
         let from = Netns::open(&probe.from)?;
-        let (cookie, sequence) = random()?;
+        let (cookie, sequence) = chosen()?;
         let (sender, ending) = match from.run(|| Sender::open(probe, cookie, sequence))? {
             Ok(sender) => (Some(sender), None),
             Err(refusal) if refusal.is_for_want_of_power() => return Err(refusal.into_error(probe)),
@@ -314,11 +313,8 @@ fn close_aside(tap: Tap) {
 }
 
 /// A cookie and a sequence number that no other probe has.
-fn random() -> Result<([u8; 8], u32), Error> {
-    let mut bytes = [0; 12];
-    // So few bytes come whole or not at all.
-    getrandom(&mut bytes[..], GetRandomFlags::empty()).map_err(|errno| Error::new("read", "random numbers", errno))?;
-    let [a, b, c, d, cookie @ ..] = bytes;
+fn chosen() -> Result<([u8; 8], u32), Error> {
+    let [a, b, c, d, cookie @ ..] = random::bytes::<12>()?;
     // A sequence number of 0 would have the kernel choose another.
     Ok((cookie, u32::from_ne_bytes([a, b, c, d]).max(1)))
 }

@@ -4,18 +4,15 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::Args;
-use nsgate_core::explain::{explain, not_permitted};
-use nsgate_core::model::{NetnsName, World};
-use nsgate_core::trace::{Observation, Probe, ProbeKind, planned_path, to_trace, to_watch};
+use nsgate_core::explain::not_permitted;
+use nsgate_core::model::{Family, NetnsName};
+use nsgate_core::trace::ProbeKind;
 use nsgate_kernel::privileges::Privileges;
-use nsgate_kernel::{Error, Kind, snapshot};
-use nsgate_observe::{Means, Watch};
+use nsgate_kernel::{Error, Kind};
 
-use crate::exit::{Failure, FailureKind, Outcome};
+use crate::exit::{Failure, Outcome};
+use crate::inquiry::{Asked, Destination, Findings, Question, Trouble};
 use crate::output::{Output, human, json};
-
-/// How many namespaces are watched at the most.
-const MOST_WATCHED: usize = 64;
 
 /// Follow one probe packet, and say where it is lost, why, and what mends it.
 #[derive(Debug, Args)]
@@ -25,8 +22,16 @@ pub(crate) struct TraceArgs {
     /// Where the probe starts: a name under /run/netns, `host`, `pid:N` or the path of a namespace
     from: NetnsName,
 
-    /// The address it is for
-    destination: IpAddr,
+    /// The address it is for, or a name, which is resolved as the namespace would
+    destination: Destination,
+
+    /// Resolve the name to an IPv4 address
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    ipv4: bool,
+
+    /// Resolve the name to an IPv6 address
+    #[arg(short = '6', long)]
+    ipv6: bool,
 
     #[command(flatten)]
     kind: KindArgs,
@@ -82,59 +87,57 @@ struct KindArgs {
 }
 
 impl TraceArgs {
-    fn probe(&self) -> Result<Probe, Failure> {
+    fn question(&self) -> Question {
         let kind = match (self.kind.tcp, self.kind.udp) {
             (Some(port), _) => ProbeKind::Tcp(port),
             (_, Some(port)) => ProbeKind::Udp(port),
             _ => ProbeKind::Icmp,
         };
-        if self.source.is_some_and(|s| s.is_ipv4() != self.destination.is_ipv4()) {
-            let error = anyhow::anyhow!("the source and the destination are of different families");
-            return Err(Failure::new(FailureKind::Usage, error));
-        }
-        Ok(Probe {
+        let family = match (self.ipv4, self.ipv6) {
+            (true, _) => Some(Family::V4),
+            (_, true) => Some(Family::V6),
+            _ => None,
+        };
+        Question {
             from: self.from.clone(),
-            destination: self.destination,
+            destination: self.destination.clone(),
+            family,
             kind,
             size: self.size.unwrap_or(kind.usual_size()),
             source: self.source,
             dont_fragment: self.dont_fragment,
-        })
+            wait: Duration::from_millis(self.wait),
+            kernel: !self.no_bpf,
+        }
     }
 }
 
 /// Traces, and shows what was found.
 pub(crate) fn run(args: &TraceArgs, output: &mut Output) -> Result<Outcome, Failure> {
-    let probe = args.probe()?;
-    let found = observe_with(&probe, Duration::from_millis(args.wait), !args.no_bpf);
-    let (world, observation) = match found {
-        Ok(found) => found,
-        Err(error) => return unsent(&probe, error, args.json, output),
+    let question = args.question();
+    let Findings { asked, world, observation, report } = match question.find_out() {
+        Ok(findings) => findings,
+        Err(Trouble::Kernel(error)) => return unsent(&question.asked(None), error, args.json, output),
+        Err(trouble) => return Err(trouble.into()),
     };
-    let report = explain(&world, &observation);
     if args.json {
-        output.json(&json::trace::Trace::new(&world, &observation, &report))?;
+        output.json(&json::trace::Trace::new(&asked, &world, &observation, &report))?;
     } else if args.brief {
         output.write(&human::trace::brief(&report))?;
     } else {
-        output.write(&human::trace::show(&world, &observation, &report, args.details))?;
+        output.write(&human::trace::show(&asked, &world, &observation, &report, args.details))?;
     }
     Ok(if report.delivered() { Outcome::Yes } else { Outcome::No })
 }
 
-/// Sends the probe and gathers what anybody may learn of it, root or not.
-pub(crate) fn observe(probe: &Probe, wait: Duration) -> Result<(World, Observation), Failure> {
-    Ok(observe_with(probe, wait, false)?)
-}
-
 /// Says why nothing was sent: as an error, or as a verdict to whoever asked for JSON.
-fn unsent(probe: &Probe, error: Error, json: bool, output: &mut Output) -> Result<Outcome, Failure> {
+fn unsent(asked: &Asked, error: Error, json: bool, output: &mut Output) -> Result<Outcome, Failure> {
     let missing = Privileges::of_caller().missing();
     let advice = (error.kind() == Kind::NotPermitted && !missing.is_empty())
         .then(|| format!("nsgate lacks {}: run it as root", missing.join(", ")));
     if json && error.kind() != Kind::Refused {
-        let report = not_permitted(&probe.from, error.object(), &error.to_string(), advice);
-        output.json(&json::trace::Trace::unsent(probe, &report))?;
+        let report = not_permitted(&asked.from, error.object(), &error.to_string(), advice);
+        output.json(&json::trace::Trace::unsent(asked, &report))?;
         return Ok(Outcome::NotPermitted);
     }
     let failure = Failure::from(error);
@@ -142,17 +145,4 @@ fn unsent(probe: &Probe, error: Error, json: bool, output: &mut Output) -> Resul
         Some(advice) => failure.hint(advice),
         None => failure,
     })
-}
-
-/// Sends the probe and gathers everything that is learned of it.
-fn observe_with(probe: &Probe, wait: Duration, kernel: bool) -> Result<(World, Observation), Error> {
-    let world = snapshot::take(std::slice::from_ref(&probe.from))?;
-    let path = planned_path(&world, &probe.from, probe.source, probe.destination);
-    let watched = to_watch(&world, &path, MOST_WATCHED);
-    let means = Means { kernel, filters: to_trace(&world, &watched) };
-    let mut watch = Watch::set_with(probe, &watched, &means)?;
-    watch.send();
-    watch.collect(wait);
-    let observation = watch.finish()?;
-    Ok((world, observation))
 }

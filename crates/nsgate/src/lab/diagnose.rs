@@ -7,8 +7,7 @@ use nsgate_core::explain::{Report, explain};
 use nsgate_core::trace::Probe;
 
 use super::{Answer, Trace};
-use crate::commands::trace::observe;
-use crate::exit::Failure;
+use crate::inquiry::observe;
 
 /// Traces, and compares the verdict with the one that the lab says.
 pub(super) fn trace(trace: &Trace) -> Result<(Answer, Option<String>)> {
@@ -20,8 +19,7 @@ pub(super) fn trace(trace: &Trace) -> Result<(Answer, Option<String>)> {
         source: None,
         dont_fragment: trace.size.is_some(),
     };
-    let (world, observation) =
-        observe(&probe, Duration::from_millis(trace.wait_milliseconds)).map_err(Failure::into_error)?;
+    let (world, observation) = observe(&probe, Duration::from_millis(trace.wait_milliseconds), false)?;
     let report = explain(&world, &observation);
     let problem = wrong_verdict(trace, &report);
     Ok((Answer { world, observation, report }, problem))

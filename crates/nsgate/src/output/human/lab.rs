@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{WIDTH, trace, wrap_to};
 use nsgate_core::model::conntrack::Entry;
 
+use crate::inquiry::Asked;
 use crate::lab::{Done, Lab, Observed, Outcome, Probed, Seen, Step, typed};
 use crate::output::style::{BAD, FAINT, GOOD, HEADING, TYPED, paint};
 
@@ -122,7 +123,8 @@ fn seen(observed: &Observed) -> String {
         Observed::Flows(entries) => flows(entries),
         Observed::Mended(lines) => lines.iter().map(|line| command(line)).collect(),
         Observed::Verdict(answer) => {
-            let text = trace::show(&answer.world, &answer.observation, &answer.report, false);
+            let asked = Asked::from(&answer.observation.probe);
+            let text = trace::show(&asked, &answer.world, &answer.observation, &answer.report, false);
             text.lines().map(folded).collect()
         }
     }

@@ -8,11 +8,12 @@ use nsgate_core::model::World;
 use nsgate_core::trace::{Header, Leg, Observation, Sight, Way};
 
 use super::wrap;
+use crate::inquiry::Asked;
 use crate::output::style::{BAD, FAINT, GOOD, HEADING, TYPED, paint};
 
 /// The whole answer.
-pub(crate) fn show(world: &World, observation: &Observation, report: &Report, details: bool) -> String {
-    let mut text = headline(observation, &report.verdict);
+pub(crate) fn show(asked: &Asked, world: &World, observation: &Observation, report: &Report, details: bool) -> String {
+    let mut text = headline(asked, &report.verdict);
     text += &path(world, observation, &report.verdict, details);
     let verdict = &report.verdict;
     if !verdict.evidence.is_empty() && (details || verdict.cause != Cause::Delivered) {
@@ -40,9 +41,7 @@ pub(crate) fn brief(report: &Report) -> String {
     format!("{}\t{}\t{}\n", verdict.cause, place(&verdict.place), verdict.object)
 }
 
-fn headline(observation: &Observation, verdict: &Verdict) -> String {
-    let probe = &observation.probe;
-    let what = format!("{} from {} to {}", probe.kind, probe.from, probe.destination);
+fn headline(what: &Asked, verdict: &Verdict) -> String {
     let mut text = String::new();
     if verdict.cause == Cause::Delivered {
         let _ = writeln!(text, "{} {what}", paint(GOOD, "✓ delivered:"));

@@ -7,6 +7,7 @@ use nsgate_core::trace::Ending;
 use serde::Serialize;
 
 use super::trace::{Trace, VerdictJson};
+use crate::inquiry::Asked;
 use crate::lab::{Done, Lab, Observed, Probed, Seen, Step, typed};
 
 /// The version of this shape.
@@ -148,9 +149,14 @@ impl From<&Observed> for ObservedJson {
                 };
                 Self::Flows { flows: entries.iter().map(flow).collect() }
             }
-            Observed::Verdict(answer) => {
-                Self::Trace { trace: Box::new(Trace::new(&answer.world, &answer.observation, &answer.report)) }
-            }
+            Observed::Verdict(answer) => Self::Trace {
+                trace: Box::new(Trace::new(
+                    &Asked::from(&answer.observation.probe),
+                    &answer.world,
+                    &answer.observation,
+                    &answer.report,
+                )),
+            },
         }
     }
 }

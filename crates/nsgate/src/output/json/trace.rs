@@ -2,8 +2,10 @@
 
 use nsgate_core::explain::{Evidence, Report, Verdict};
 use nsgate_core::model::{Limit, LinkName, NetnsName, World};
-use nsgate_core::trace::{Leg, Observation, Probe, Sight, Way};
+use nsgate_core::trace::{Leg, Observation, Sight, Way};
 use serde::Serialize;
+
+use crate::inquiry::Asked;
 
 /// The version of this shape.
 const SCHEMA: u32 = 1;
@@ -25,6 +27,8 @@ struct ProbeJson {
     from: String,
     protocol: &'static str,
     destination: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     port: Option<u16>,
     size: u32,
 }
@@ -87,10 +91,10 @@ struct LimitJson {
 
 impl Trace {
     /// The JSON of a trace whose probe could not be sent.
-    pub(crate) fn unsent(probe: &Probe, report: &Report) -> Self {
+    pub(crate) fn unsent(asked: &Asked, report: &Report) -> Self {
         Self {
             schema: SCHEMA,
-            probe: ProbeJson::from(probe),
+            probe: ProbeJson::from(asked),
             delivered: false,
             verdict: VerdictJson::from(&report.verdict),
             further: report.further.iter().map(VerdictJson::from).collect(),
@@ -100,24 +104,25 @@ impl Trace {
     }
 
     /// The JSON of one trace.
-    pub(crate) fn new(world: &World, observation: &Observation, report: &Report) -> Self {
+    pub(crate) fn new(asked: &Asked, world: &World, observation: &Observation, report: &Report) -> Self {
         Self {
             delivered: report.delivered(),
             path: observation.journey.sights.iter().map(|s| PathJson::new(world, s)).collect(),
             limits: world.limits.iter().chain(&observation.limits).map(LimitJson::from).collect(),
-            ..Self::unsent(&observation.probe, report)
+            ..Self::unsent(asked, report)
         }
     }
 }
 
-impl From<&Probe> for ProbeJson {
-    fn from(probe: &Probe) -> Self {
+impl From<&Asked> for ProbeJson {
+    fn from(asked: &Asked) -> Self {
         Self {
-            from: probe.from.to_string(),
-            protocol: probe.kind.name(),
-            destination: probe.destination.to_string(),
-            port: probe.kind.port(),
-            size: probe.size,
+            from: asked.from.to_string(),
+            protocol: asked.kind.name(),
+            destination: asked.destination.clone(),
+            name: asked.name.clone(),
+            port: asked.kind.port(),
+            size: asked.size,
         }
     }
 }

@@ -1,0 +1,232 @@
+//! One question about the network, from what was asked to what is found: the name is resolved, the World read, the
+//! probe sent and watched, and what was seen is explained.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use nsgate_core::explain::{Report, explain, resolver_unreachable};
+use nsgate_core::model::{Family, NetnsName, World};
+use nsgate_core::resolve::{Resolution, Unresolved};
+use nsgate_core::trace::{Observation, Probe, ProbeKind, planned_path, to_trace, to_watch};
+use nsgate_kernel::{Error, snapshot};
+use nsgate_observe::{Means, Watch, resolve};
+
+use crate::exit::{Failure, FailureKind};
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    /// Where the probe starts.
+    pub(crate) from: NetnsName,
+    /// Whom it is for.
+    pub(crate) destination: Destination,
+    /// The family that a name is resolved in; none: IPv4 if it has such an address.
+    pub(crate) family: Option<Family>,
+    /// What is sent.
+    pub(crate) kind: ProbeKind,
+    /// How many bytes it carries.
+    pub(crate) size: u32,
+    /// Its source address, if not the one the namespace would choose.
+    pub(crate) source: Option<IpAddr>,
+    /// It must not be cut into fragments.
+    pub(crate) dont_fragment: bool,
+    /// How long to wait for an answer.
+    pub(crate) wait: Duration,
+    /// Whether to ask the kernel what it drops.
+    pub(crate) kernel: bool,
+}
+
+/// Whom a probe is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// An address.
+    Address(IpAddr),
+    /// A name that the namespace is to resolve.
+    Name(String),
+}
+
+/// What was found.
+pub(crate) struct Findings {
+    /// What was asked, in words.
+    pub(crate) asked: Asked,
+    /// What is, and what was seen.
+    pub(crate) world: World,
+    pub(crate) observation: Observation,
+    /// Why.
+    pub(crate) report: Report,
+}
+
+/// What was asked, as it is shown.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) from: NetnsName,
+    pub(crate) kind: ProbeKind,
+    pub(crate) size: u32,
+    /// The address; the name where it has none.
+    pub(crate) destination: String,
+    /// The name that the address was found for.
+    pub(crate) name: Option<String>,
+}
+
+/// Why nothing was found.
+pub(crate) enum Trouble {
+    /// The kernel, or who may ask it.
+    Kernel(Error),
+    /// What was asked makes no sense.
+    Usage(anyhow::Error),
+}
+
+impl Question {
+    /// Finds out.
+    pub(crate) fn find_out(&self) -> Result<Findings, Trouble> {
+        let address = match &self.destination {
+            Destination::Address(address) => *address,
+            Destination::Name(name) => match self.resolve(name)? {
+                Resolution::Address(address) => address,
+                Resolution::Absent { server, code } => {
+                    let error = anyhow::anyhow!("there is no address of {name}: {server} answers {code}");
+                    return Err(Trouble::Usage(error));
+                }
+                Resolution::Unreachable(unresolved) => return self.trace_resolution(&unresolved),
+            },
+        };
+        let probe = self.probe(address)?;
+        let (world, observation) = observe(&probe, self.wait, self.kernel)?;
+        let report = explain(&world, &observation);
+        Ok(Findings { asked: self.asked(Some(address)), world, observation, report })
+    }
+
+    /// What was asked, in words; `address` is that of the destination, where it is known.
+    pub(crate) fn asked(&self, address: Option<IpAddr>) -> Asked {
+        let (name, text) = match &self.destination {
+            Destination::Address(address) => (None, address.to_string()),
+            Destination::Name(name) => (Some(name.clone()), name.clone()),
+        };
+        let destination = address.map_or(text, |address| address.to_string());
+        Asked { from: self.from.clone(), kind: self.kind, size: self.size, destination, name }
+    }
+
+    fn probe(&self, destination: IpAddr) -> Result<Probe, Trouble> {
+        if self.source.is_some_and(|source| source.is_ipv4() != destination.is_ipv4()) {
+            let error = anyhow::anyhow!("the source and the destination are of different families");
+            return Err(Trouble::Usage(error));
+        }
+        Ok(Probe {
+            from: self.from.clone(),
+            destination,
+            kind: self.kind,
+            size: self.size,
+            source: self.source,
+            dont_fragment: self.dont_fragment,
+        })
+    }
+
+    fn resolve(&self, name: &str) -> Result<Resolution, Trouble> {
+        let by_source = self.source.map(Family::of);
+        Ok(resolve::resolve(&self.from, name, self.family.or(by_source), self.wait)?)
+    }
+
+    /// Follows a question to the first name server, which is where the loss is.
+    fn trace_resolution(&self, unresolved: &Unresolved) -> Result<Findings, Trouble> {
+        let Some((server, _)) = unresolved.asked.first() else {
+            return Err(Trouble::Usage(anyhow::anyhow!("{} names no server", unresolved.file)));
+        };
+        let kind = ProbeKind::Udp(resolve::PORT);
+        let probe = Probe {
+            from: self.from.clone(),
+            destination: server.address,
+            kind,
+            size: kind.usual_size(),
+            source: None,
+            dont_fragment: false,
+        };
+        let (world, observation) = observe(&probe, self.wait, self.kernel)?;
+        let report = resolver_unreachable(&self.from, unresolved, Some(explain(&world, &observation)));
+        Ok(Findings { asked: self.asked(None), world, observation, report })
+    }
+}
+
+/// How many namespaces are watched at the most.
+const MOST_WATCHED: usize = 64;
+
+/// Sends the probe and gathers everything that is learned of it; `kernel`: also what the kernel drops, which takes root.
+pub(crate) fn observe(probe: &Probe, wait: Duration, kernel: bool) -> Result<(World, Observation), Error> {
+    let world = snapshot::take(std::slice::from_ref(&probe.from))?;
+    let path = planned_path(&world, &probe.from, probe.source, probe.destination);
+    let watched = to_watch(&world, &path, MOST_WATCHED);
+    let means = Means { kernel, filters: to_trace(&world, &watched) };
+    let mut watch = Watch::set_with(probe, &watched, &means)?;
+    watch.send();
+    watch.collect(wait);
+    let observation = watch.finish()?;
+    Ok((world, observation))
+}
+
+impl FromStr for Destination {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Address(address));
+        }
+        // Nothing but numbers and dots is an address that somebody has mistyped.
+        let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+        if text.rsplit('.').next().is_some_and(is_number) {
+            return Err(format!("'{text}' is not an address"));
+        }
+        resolve::check(text).map_err(|error| error.to_string())?;
+        Ok(Self::Name(text.to_owned()))
+    }
+}
+
+impl From<&Probe> for Asked {
+    fn from(probe: &Probe) -> Self {
+        let (from, destination) = (probe.from.clone(), probe.destination.to_string());
+        Self { from, kind: probe.kind, size: probe.size, destination, name: None }
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, kind, destination, .. } = self;
+        match &self.name {
+            Some(name) if name != destination => write!(f, "{kind} from {from} to {name} ({destination})"),
+            _ => write!(f, "{kind} from {from} to {destination}"),
+        }
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Kernel(error)
+    }
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Kernel(error) => error.into(),
+            Trouble::Usage(error) => Failure::new(FailureKind::Usage, error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destinations() {
+        let read = |text: &str| text.parse::<Destination>();
+        assert_eq!(read("fd00::1"), Ok(Destination::Address("fd00::1".parse().unwrap())));
+        assert_eq!(read("www.example.test"), Ok(Destination::Name("www.example.test".into())));
+        assert_eq!(read("10.0.0.256"), Err("'10.0.0.256' is not an address".into()));
+        assert_eq!(read("10.0.0"), Err("'10.0.0' is not an address".into()));
+        for wrong in ["", "a b", "-", "fd00::g", "a..b", "http://x"] {
+            let refused = read(wrong);
+            assert!(wrong == "-" || refused.is_err(), "{wrong}");
+        }
+    }
+}
