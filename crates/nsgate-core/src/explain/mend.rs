@@ -215,7 +215,7 @@ pub(super) struct LetPass {
 }
 
 /// The comment that the rules of a mend bear, by which they are found again.
-const COMMENT: &str = "nsgate-mend";
+pub(super) const COMMENT: &str = "nsgate-mend";
 
 /// Accepts this one flow, and its answers where they would be dropped too, in front of what drops it.
 pub(super) fn let_pass(netns: &Namespace, hook: Hook, decision: &Decision<'_>, subject: &Subject<'_>) -> LetPass {

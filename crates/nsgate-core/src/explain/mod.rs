@@ -42,12 +42,14 @@ mod turn;
 mod uncertain;
 mod upstream;
 mod verdict;
+mod way_back;
 
 pub use cause::{Cause, UnknownCause};
 pub use loss::{Loss, Stage};
 pub use permission::not_permitted;
 pub use resolver::resolver_unreachable;
 pub use verdict::{Evidence, EvidenceKind, Place, Verdict};
+pub use way_back::way_back;
 
 use crate::model::World;
 use crate::trace::Observation;

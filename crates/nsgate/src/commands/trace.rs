@@ -1,5 +1,7 @@
 //! `nsgate trace`: follow one probe packet, and say where it is lost, why, and what mends it.
 
+mod fix;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use nsgate_core::trace::ProbeKind;
 use nsgate_kernel::privileges::Privileges;
 use nsgate_kernel::{Error, Kind};
 
+use self::fix::Manner;
+pub(crate) use self::fix::Mended;
 use crate::exit::{Failure, Outcome};
 use crate::inquiry::{Asked, Destination, Findings, Question, Trouble};
 use crate::output::{Output, human, json};
@@ -55,6 +59,14 @@ pub(crate) struct TraceArgs {
     /// Do not ask the kernel what it drops and why, which takes root and programs in the kernel
     #[arg(long)]
     no_bpf: bool,
+
+    /// Do what the verdict says mends it, and probe again; asks before each change
+    #[arg(long)]
+    fix: bool,
+
+    /// With --fix: do not ask
+    #[arg(short, long, requires = "fix")]
+    yes: bool,
 
     /// Show every sighting and counter
     #[arg(short, long, conflicts_with = "json")]
@@ -115,19 +127,51 @@ impl TraceArgs {
 /// Traces, and shows what was found.
 pub(crate) fn run(args: &TraceArgs, output: &mut Output) -> Result<Outcome, Failure> {
     let question = args.question();
-    let Findings { asked, world, observation, report } = match question.find_out() {
+    let findings = match question.find_out() {
         Ok(findings) => findings,
         Err(Trouble::Kernel(error)) => return unsent(&question.asked(None), error, args.json, output),
         Err(trouble) => return Err(trouble.into()),
     };
-    if args.json {
-        output.json(&json::trace::Trace::new(&asked, &world, &observation, &report))?;
-    } else if args.brief {
-        output.write(&human::trace::brief(&report))?;
-    } else {
-        output.write(&human::trace::show(&asked, &world, &observation, &report, args.details))?;
+    if args.fix {
+        return mend(args, &question, findings, output);
     }
-    Ok(if report.delivered() { Outcome::Yes } else { Outcome::No })
+    show(args, &findings, &[], output)?;
+    Ok(outcome(&findings))
+}
+
+/// Mends what was found, and shows how it went.
+fn mend(args: &TraceArgs, question: &Question, findings: Findings, output: &mut Output) -> Result<Outcome, Failure> {
+    let told = !args.json && !args.brief;
+    if told {
+        show(args, &findings, &[], output)?;
+    }
+    let manner = Manner { yes: args.yes, quiet: !told };
+    let (last, done) = fix::mend(findings, manner, || Ok(question.find_out()?), output)?;
+    if told {
+        let mendable = !last.report.verdict.fix.steps.is_empty();
+        output.write(&human::mend::end(&done, last.report.delivered(), mendable))?;
+    } else {
+        show(args, &last, &done, output)?;
+    }
+    Ok(outcome(&last))
+}
+
+fn outcome(findings: &Findings) -> Outcome {
+    if findings.report.delivered() { Outcome::Yes } else { Outcome::No }
+}
+
+/// Shows what was found in the form that was asked for, with what was mended before it.
+fn show(args: &TraceArgs, findings: &Findings, mended: &[Mended], output: &mut Output) -> Result<(), Failure> {
+    let Findings { asked, world, observation, report } = findings;
+    if args.json {
+        let answer = json::trace::Trace::new(asked, world, observation, report);
+        output.json(&if args.fix { answer.mended(mended) } else { answer })?;
+    } else if args.brief {
+        output.write(&human::trace::brief(report))?;
+    } else {
+        output.write(&human::trace::show(asked, world, observation, report, args.details))?;
+    }
+    Ok(())
 }
 
 /// Says why nothing was sent: as an error, or as a verdict to whoever asked for JSON.

@@ -75,7 +75,7 @@ pub(super) fn recover(records: &Records, instance: &str, output: &mut Output) ->
 }
 
 /// What a plan that could not be done means for the user.
-fn failure(failed: Failed) -> Failure {
+pub(super) fn failure(failed: Failed) -> Failure {
     let Failed { done, error, left, .. } = failed;
     let missing = matches!(error.kind(), Kind::NotPermitted | Kind::MissingFeature);
     let kind = match (left.is_empty(), done) {

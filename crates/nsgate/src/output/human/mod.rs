@@ -3,6 +3,7 @@
 pub(crate) mod diagnostic;
 pub(crate) mod explain;
 pub(crate) mod lab;
+pub(crate) mod mend;
 pub(crate) mod plan;
 pub(crate) mod snapshot;
 pub(crate) mod trace;

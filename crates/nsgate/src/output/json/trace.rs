@@ -1,10 +1,11 @@
 //! The JSON of `nsgate trace`, schema 1.
 
-use nsgate_core::explain::{Evidence, Report, Verdict};
+use nsgate_core::explain::{Evidence, Place, Report, Verdict};
 use nsgate_core::model::{Limit, LinkName, NetnsName, World};
 use nsgate_core::trace::{Leg, Observation, Sight, Way};
 use serde::Serialize;
 
+use crate::commands::trace::Mended;
 use crate::inquiry::Asked;
 
 /// The version of this shape.
@@ -20,6 +21,19 @@ pub(crate) struct Trace {
     further: Vec<VerdictJson>,
     path: Vec<PathJson>,
     limits: Vec<LimitJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mended: Option<Vec<MendedJson>>,
+}
+
+/// One mend that was tried before this trace.
+#[derive(Serialize)]
+struct MendedJson {
+    cause: &'static str,
+    r#where: PlaceJson,
+    object: String,
+    commands: Vec<String>,
+    undo: Vec<String>,
+    helped: bool,
 }
 
 #[derive(Serialize)]
@@ -100,6 +114,7 @@ impl Trace {
             further: report.further.iter().map(VerdictJson::from).collect(),
             path: Vec::new(),
             limits: Vec::new(),
+            mended: None,
         }
     }
 
@@ -111,6 +126,12 @@ impl Trace {
             limits: world.limits.iter().chain(&observation.limits).map(LimitJson::from).collect(),
             ..Self::unsent(asked, report)
         }
+    }
+
+    /// With what was done before this trace to mend what it met.
+    #[must_use]
+    pub(crate) fn mended(self, done: &[Mended]) -> Self {
+        Self { mended: Some(done.iter().map(MendedJson::from).collect()), ..self }
     }
 }
 
@@ -143,15 +164,32 @@ impl From<&Verdict> for VerdictJson {
     fn from(verdict: &Verdict) -> Self {
         Self {
             cause: verdict.cause.code(),
-            r#where: PlaceJson {
-                netns: (&verdict.place.netns).into(),
-                dev: verdict.place.link.as_ref().map(NameJson::from),
-            },
+            r#where: PlaceJson::from(&verdict.place),
             object: verdict.object.clone(),
             summary: verdict.summary.clone(),
             evidence: verdict.evidence.iter().map(EvidenceJson::from).collect(),
             fix: FixJson { commands: verdict.fix.commands(), undo: verdict.undo_lines() },
             advice: verdict.advice.clone(),
+        }
+    }
+}
+
+impl From<&Place> for PlaceJson {
+    fn from(place: &Place) -> Self {
+        Self { netns: (&place.netns).into(), dev: place.link.as_ref().map(NameJson::from) }
+    }
+}
+
+impl From<&Mended> for MendedJson {
+    fn from(mended: &Mended) -> Self {
+        let verdict = &mended.verdict;
+        Self {
+            cause: verdict.cause.code(),
+            r#where: PlaceJson::from(&verdict.place),
+            object: verdict.object.clone(),
+            commands: verdict.fix.commands(),
+            undo: mended.undo.commands(),
+            helped: mended.helped,
         }
     }
 }
