@@ -16,6 +16,9 @@ const NETKIT: [(u32, ProgramPlace); 2] = [(54, ProgramPlace::NetkitPrimary), (55
 /// What stays unseen where we may not look.
 const UNSEEN: &str = "BPF programs attached by tcx or to control groups, and the names of programs";
 
+/// The name of the programs by which nsgate itself looks on while it traces: they let everything pass.
+const OURS: &[u8; 16] = b"nsgate\0\0\0\0\0\0\0\0\0\0";
+
 /// The most programs of the machine that are looked at.
 const MOST: usize = 65_536;
 
@@ -67,7 +70,7 @@ pub(crate) fn limits() -> Vec<Limit> {
     }
 }
 
-/// Where programs are attached that are not looked at, if there are any, and how many there are.
+/// Where programs of others are attached that are not looked at, if there are any, and how many there are.
 fn elsewhere() -> Result<Vec<(&'static str, usize)>, Errno> {
     let mut found: Vec<(&'static str, usize)> = Vec::new();
     let mut id = 0;
@@ -78,7 +81,10 @@ fn elsewhere() -> Result<Vec<(&'static str, usize)>, Errno> {
             Err(errno) => return Err(errno),
         };
         // A program may go while it is looked at.
-        let Ok((kind, _)) = sys::bpf_about(id) else { continue };
+        let Ok((kind, name)) = sys::bpf_about(id) else { continue };
+        if name == *OURS {
+            continue;
+        }
         let Some((_, place)) = ELSEWHERE.iter().find(|(number, _)| *number == kind) else { continue };
         match found.iter_mut().find(|(known, _)| known == place) {
             Some((_, count)) => *count += 1,

@@ -3,6 +3,7 @@
 pub mod apply;
 mod bpf;
 pub mod conntrack;
+pub mod containers;
 pub mod counters;
 mod error;
 pub mod exec;
@@ -11,6 +12,7 @@ pub mod netlink;
 pub mod netns;
 pub mod nftables;
 pub mod privileges;
+pub mod processes;
 pub mod rtnetlink;
 pub mod sandbox;
 pub mod server;

@@ -19,7 +19,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 pub use self::names::{Listed, create, delete, list};
-use crate::{Error, Kind, sys};
+use crate::{Error, Kind, containers, sys};
 
 /// Where the names of namespaces are.
 pub const DIRECTORY: &str = "/run/netns";
@@ -35,7 +35,10 @@ pub struct Netns {
 impl Netns {
     /// Opens the namespace of that name.
     pub fn open(name: &NetnsName) -> Result<Self, Error> {
-        let path = path(name);
+        let path = match name.container() {
+            Some(_) => format!("/proc/{}/ns/net", containers::process_of(name)?).into(),
+            None => path(name),
+        };
         // NONBLOCK: a named pipe in place of a namespace must not keep us waiting.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         match open(&path, flags, Mode::empty()) {

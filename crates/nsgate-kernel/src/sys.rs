@@ -307,3 +307,19 @@ unsafe fn bpf(command: libc::c_long, attribute: &mut BpfAttribute) -> Result<i32
 fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
+
+/// Makes a TAP device of this name and connects the open `/dev/net/tun` with it.
+#[cfg(test)]
+pub(crate) fn attach_tap(tun: &std::fs::File, name: &str) -> Result<(), Errno> {
+    // SAFETY: the structure is plain numbers and bytes, for which all zeroes are a value.
+    #[expect(unsafe_code, reason = "the structure has no constructor")]
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(libc::IFNAMSIZ - 1)) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
+    // SAFETY: the kernel reads and writes one `ifreq`, which lives until the call returns.
+    #[expect(unsafe_code, reason = "rustix has no ioctl for TUN and TAP devices")]
+    let done = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request) };
+    if done < 0 { Err(last_error()) } else { Ok(()) }
+}

@@ -10,7 +10,8 @@ use nsgate_core::explain::{Report, explain, resolver_unreachable};
 use nsgate_core::model::{Family, NetnsName, World};
 use nsgate_core::resolve::{Resolution, Unresolved};
 use nsgate_core::trace::{Observation, Probe, ProbeKind, planned_path, to_trace, to_watch};
-use nsgate_kernel::{Error, snapshot};
+use nsgate_kernel::Error;
+use nsgate_kernel::snapshot::{self, Reach};
 use nsgate_observe::{Means, Watch, resolve};
 
 use crate::exit::{Failure, FailureKind};
@@ -153,7 +154,7 @@ const MOST_WATCHED: usize = 64;
 
 /// Sends the probe and gathers everything that is learned of it; `kernel`: also what the kernel drops, which takes root.
 pub(crate) fn observe(probe: &Probe, wait: Duration, kernel: bool) -> Result<(World, Observation), Error> {
-    let world = snapshot::take(std::slice::from_ref(&probe.from))?;
+    let world = snapshot::take_as_far_as(Reach::Wired, std::slice::from_ref(&probe.from))?;
     let path = planned_path(&world, &probe.from, probe.source, probe.destination);
     let watched = to_watch(&world, &path, MOST_WATCHED);
     let means = Means { kernel, filters: to_trace(&world, &watched) };

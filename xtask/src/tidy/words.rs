@@ -37,6 +37,7 @@ const RULES: [Rule; 5] = [
         words: &["serde", "serde_json"],
         allowed: &[
             "crates/nsgate-core/src/spec/",
+            "crates/nsgate-kernel/src/containers.rs",
             "crates/nsgate-core/src/model/",
             "crates/nsgate/src/output/",
             "crates/nsgate/src/lab/",

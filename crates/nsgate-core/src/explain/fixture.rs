@@ -264,6 +264,7 @@ fn veth(index: u32, link: &str, addresses: &[&str], peer: (&str, u32)) -> Link {
         state: OperState::Up,
         master: None,
         port: None,
+        process: None,
         peer: Peer::There(name(peer.0), LinkIndex(peer.1)),
         group: 0,
         alias: None,

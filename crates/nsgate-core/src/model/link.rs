@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::netns::check_component;
 use super::wire::text;
-use super::{Bridge, BridgePort, Family, Mac, NameError, NetnsName};
+use super::{Bridge, BridgePort, Family, Mac, NameError, NetnsName, Process};
 
 /// The longest interface name in bytes: IFNAMSIZ less its closing zero.
 const LONGEST: usize = 15;
@@ -80,6 +80,8 @@ pub struct Link {
     pub port: Option<BridgePort>,
     /// Where its other end or lower device is.
     pub peer: Peer,
+    /// The process at the other end of a TUN or TAP device, where it was looked for and found.
+    pub process: Option<Process>,
     /// The group number, by which links are deleted together; 0 unless set.
     pub group: u32,
     /// The free text an operator attached; nsgate's mark stands here.

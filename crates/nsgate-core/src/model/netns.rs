@@ -9,9 +9,35 @@ const LONGEST: usize = 255;
 /// The name of a network namespace as operators write it.
 ///
 /// `host` is the namespace nsgate runs in; a plain word is a name under `/run/netns`; `pid:N` is the namespace of a
-/// process; anything that begins with `/` is the path of a namespace file.
+/// process, `podman:NAME`, `docker:NAME` and `containerd:NAME` that of a container; anything that begins with `/` is the
+/// path of a namespace file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NetnsName(String);
+
+/// What runs containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Engine {
+    /// Podman.
+    Podman,
+    /// Docker.
+    Docker,
+    /// containerd without Docker: Kubernetes, nerdctl.
+    Containerd,
+}
+
+impl Engine {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Podman, Self::Docker, Self::Containerd];
+
+    /// The word that stands before the colon.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Podman => "podman",
+            Self::Docker => "docker",
+            Self::Containerd => "containerd",
+        }
+    }
+}
 
 /// Why a name was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +85,12 @@ impl NetnsName {
         self.0.strip_prefix("pid:")?.parse().ok()
     }
 
+    /// The engine and the name or number of the container whose namespace this is, for a name such as `podman:web`.
+    pub fn container(&self) -> Option<(Engine, &str)> {
+        let (engine, name) = self.0.split_once(':')?;
+        Some((Engine::ALL.into_iter().find(|known| known.name() == engine)?, name))
+    }
+
     /// Whether this is a path rather than a name.
     pub fn is_path(&self) -> bool {
         self.0.starts_with('/')
@@ -66,7 +98,8 @@ impl NetnsName {
 
     /// Whether this is a name under `/run/netns`: such a one can be made and removed.
     pub fn is_plain(&self) -> bool {
-        !self.is_host() && !self.is_path() && !self.0.starts_with("pid:")
+        // Neither names under /run/netns nor those of files in general hold a colon.
+        !self.is_host() && !self.is_path() && !self.0.contains(':')
     }
 
     /// The name as text.
@@ -84,6 +117,11 @@ impl FromStr for NetnsName {
                 Ok(1..) => Ok(Self(name.into())),
                 _ => Err(NameError::Process(name.into())),
             };
+        }
+        let container = |engine: &Engine| name.strip_prefix(engine.name())?.strip_prefix(':');
+        if let Some(container) = Engine::ALL.iter().find_map(container) {
+            check_component(container, LONGEST)?;
+            return Ok(Self(name.into()));
         }
         if name.starts_with('/') {
             return match name.chars().find(|c| c.is_control()) {
@@ -133,6 +171,9 @@ mod tests {
             assert_eq!(name.parse::<NetnsName>().unwrap().is_plain(), plain, "{name}");
         }
         assert_eq!("pid:7".parse::<NetnsName>().unwrap().process(), Some(7));
+        let container = "podman:web-1".parse::<NetnsName>().unwrap();
+        assert_eq!((container.container(), container.is_plain()), (Some((Engine::Podman, "web-1")), false));
+        assert_eq!("pid:7".parse::<NetnsName>().unwrap().container(), None);
     }
 
     #[test]
@@ -140,6 +181,9 @@ mod tests {
         assert_eq!(refused(""), NameError::Empty);
         assert_eq!(refused(".."), NameError::Reserved("..".into()));
         assert!(matches!(refused("a/b"), NameError::Character { character: '/', .. }));
+        assert!(matches!(refused("docker:../x"), NameError::Character { character: '/', .. }));
+        assert_eq!(refused("podman:"), NameError::Empty);
+        assert!(matches!(refused("rkt:x"), NameError::Character { character: ':', .. }));
         assert!(matches!(refused("a b"), NameError::Character { character: ' ', .. }));
         assert!(matches!(refused(&"x".repeat(256)), NameError::TooLong { limit: 255, .. }));
         assert!(matches!(refused("pid:0"), NameError::Process(_)));

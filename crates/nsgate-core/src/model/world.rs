@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ruleset::Ruleset;
 use super::{
-    Family, ForwardingEntry, Link, LinkIndex, Listener, Neighbour, NetnsName, Peer, Program, Qdisc, Route, Rule,
-    Setting, Sysctls, TrafficClass, TrafficFilter,
+    Family, ForwardingEntry, Link, LinkIndex, Listener, Neighbour, NetnsName, Peer, Process, Program, Qdisc, Route,
+    Rule, Setting, Sysctls, TrafficClass, TrafficFilter,
 };
 
 /// What is, at one moment.
@@ -42,6 +42,8 @@ pub struct Namespace {
     pub aliases: Vec<NetnsName>,
     /// The inode number of the namespace: two names with one inode mean one namespace.
     pub inode: u64,
+    /// The processes that are in it, where they were looked for: the smallest numbers, and not all of very many.
+    pub processes: Vec<Process>,
     /// Its interfaces.
     pub links: Vec<Link>,
     /// Its routes of both families and all tables.
@@ -92,6 +94,7 @@ impl Namespace {
             name,
             aliases: Vec::new(),
             inode,
+            processes: Vec::new(),
             links: Vec::new(),
             routes: Vec::new(),
             rules: Vec::new(),

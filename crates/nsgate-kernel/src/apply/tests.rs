@@ -46,9 +46,10 @@ fn steps() -> Vec<Step> {
     steps.collect()
 }
 
-/// What is, apart from what moves by itself.
+/// What is, apart from what moves by itself, and from what is known of the machine around the sandbox.
 fn world() -> World {
     let mut world = snapshot::take(&[]).unwrap();
+    world.limits.retain(|limit| limit.netns.is_some());
     for netns in &mut world.namespaces {
         netns.neighbours.retain(|neighbour| neighbour.state != nsgate_core::model::NeighbourState::NoArp);
     }

@@ -10,7 +10,7 @@ use nsgate_core::model::NetnsName;
 use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 use rustix::io::Errno;
 
-use crate::Error;
+use crate::{Error, containers};
 
 /// The most that is read of a file.
 const LONGEST: u64 = 1 << 20;
@@ -26,7 +26,11 @@ pub struct Found {
 
 /// Reads `/etc/FILE` as programs in the namespace find it.
 pub fn read(name: &NetnsName, file: &str) -> Result<Found, Error> {
-    if let Some(process) = name.process() {
+    let process = match name.container() {
+        Some(_) => Some(containers::process_of(name)?),
+        None => name.process(),
+    };
+    if let Some(process) = process {
         return below(&format!("/proc/{process}/root"), &format!("etc/{file}"));
     }
     if name.is_plain() {
@@ -111,6 +115,11 @@ mod tests {
             let own = fs::read_link("/proc/self").unwrap();
             fs::write("/etc/resolv.conf", "shared").unwrap();
             assert_eq!(found(&format!("pid:{}", own.display())).1.as_deref(), Some("shared"));
+            let task = "/run/containerd/io.containerd.runtime.v2.task/default/web";
+            fs::create_dir_all(task).unwrap();
+            fs::write(format!("{task}/init.pid"), own.to_str().unwrap()).unwrap();
+            let path = format!("/proc/{}/root/etc/resolv.conf", own.display());
+            assert_eq!(found("containerd:web"), (path, Some("shared".into())));
         });
     }
 

@@ -62,6 +62,7 @@ fn read(message: &Message<'_>) -> Option<FoundLink> {
         state: OperState::Unknown,
         master: None,
         port: None,
+        process: None,
         peer: Peer::None,
         group: 0,
         alias: None,

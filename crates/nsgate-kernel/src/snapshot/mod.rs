@@ -3,6 +3,7 @@
 //! Reading changes nothing. A part that cannot be read, or that kept changing meanwhile, is named in the World's limits;
 //! whatever else there is, is read all the same. Only what the caller asked for by name and is not there is an error.
 
+mod elsewhere;
 mod namespace;
 mod peers;
 mod settings;
@@ -11,38 +12,50 @@ use std::collections::BTreeMap;
 
 use nsgate_core::model::{Limit, Namespace, NetnsName, World};
 
-use self::namespace::Look;
-use crate::bpf;
+use self::namespace::{Hidden, Look};
 use crate::error::Error;
 use crate::netns::{self, Netns};
+use crate::{bpf, containers};
+
+/// How far a snapshot goes beyond the namespaces that have names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// No further.
+    Named,
+    /// To those that a wire leads to.
+    Wired,
+    /// To all that any process is in, or that are mounted anywhere; processes are told, and what was not found.
+    All,
+}
 
 /// Reads the namespace nsgate runs in, all that have names under `/run/netns`, and those given besides.
 pub fn take(besides: &[NetnsName]) -> Result<World, Error> {
+    take_as_far_as(Reach::Named, besides)
+}
+
+/// The same, and what else there is as far as this.
+pub fn take_as_far_as(reach: Reach, besides: &[NetnsName]) -> Result<World, Error> {
     let mut seen = Seen::default();
     seen.add(Netns::host()?);
     for listed in netns::list()? {
         if listed.stale {
-            seen.limit(&listed.name, "the namespace", &"stale name: nothing is mounted there");
+            seen.limit(&listed.name, &"stale name: nothing is mounted there");
             continue;
         }
         match Netns::open(&listed.name) {
             Ok(netns) => seen.add(netns),
-            Err(error) => seen.limit(&listed.name, "the namespace", &error),
+            Err(error) => seen.limit(&listed.name, &error),
         }
     }
-    for name in besides {
-        seen.add(Netns::open(name)?);
-    }
-    read(seen)
+    seen.add_named(besides)?;
+    read(seen, reach)
 }
 
 /// Reads these namespaces and no others.
 pub fn take_only(names: &[NetnsName]) -> Result<World, Error> {
     let mut seen = Seen::default();
-    for name in names {
-        seen.add(Netns::open(name)?);
-    }
-    read(seen)
+    seen.add_named(names)?;
+    read(seen, Reach::Named)
 }
 
 /// The release of the running kernel, such as `6.12.5`.
@@ -60,39 +73,78 @@ struct Seen {
 
 impl Seen {
     fn add(&mut self, netns: Netns) {
-        let Some(known) = self.open.iter().find(|known| known.inode() == netns.inode()) else {
-            self.open.push(netns);
-            return;
-        };
-        let aliases = self.aliases.entry(netns.inode()).or_default();
-        if known.name() != netns.name() && !aliases.contains(netns.name()) {
-            aliases.push(netns.name().clone());
+        match self.open.iter().find(|known| known.inode() == netns.inode()) {
+            None => self.open.push(netns),
+            Some(known) if known.name() != netns.name() => self.alias(netns.inode(), netns.name().clone()),
+            Some(_) => {}
         }
     }
 
-    fn limit(&mut self, netns: &NetnsName, what: &str, why: &impl ToString) {
-        self.limits.push(Limit { netns: Some(netns.clone()), what: what.into(), why: why.to_string() });
+    /// Adds what was asked for. Commands cannot name a container's namespace but by its process.
+    fn add_named(&mut self, names: &[NetnsName]) -> Result<(), Error> {
+        for name in names {
+            if name.container().is_none() {
+                self.add(Netns::open(name)?);
+                continue;
+            }
+            let netns = elsewhere::of_process(containers::process_of(name)?)?;
+            self.alias(netns.inode(), name.clone());
+            self.add(netns);
+        }
+        Ok(())
+    }
+
+    fn alias(&mut self, inode: u64, name: NetnsName) {
+        let aliases = self.aliases.entry(inode).or_default();
+        if !aliases.contains(&name) {
+            aliases.push(name);
+        }
+    }
+
+    fn limit(&mut self, netns: &NetnsName, why: &impl ToString) {
+        let what = "the namespace".into();
+        self.limits.push(Limit { netns: Some(netns.clone()), what, why: why.to_string() });
     }
 }
 
-fn read(mut seen: Seen) -> Result<World, Error> {
-    let looks = netns::visit(&seen.open, namespace::look)?;
-    let (mut namespaces, mut wires, mut open) = (Vec::new(), Vec::new(), Vec::new());
-    for (netns, look) in std::mem::take(&mut seen.open).into_iter().zip(looks) {
-        match look {
-            Ok(Look { namespace, hidden, limits }) => {
-                let aliases = seen.aliases.remove(&netns.inode()).unwrap_or_default();
-                namespaces.push(Namespace { aliases, ..namespace });
-                wires.push(hidden);
-                seen.limits.extend(limits);
-                open.push(netns);
+/// What has been read. The three lists are in the same order.
+#[derive(Default)]
+struct Reading {
+    namespaces: Vec<Namespace>,
+    wires: Vec<Vec<Hidden>>,
+    open: Vec<Netns>,
+}
+
+impl Reading {
+    /// Looks at what there is to be read, and finds out where its wires lead.
+    fn look(&mut self, seen: &mut Seen) -> Result<(), Error> {
+        let open = std::mem::take(&mut seen.open);
+        let looks = netns::visit(&open, namespace::look)?;
+        for (netns, look) in open.into_iter().zip(looks) {
+            match look {
+                Ok(Look { namespace, hidden, limits }) => {
+                    self.namespaces.push(namespace);
+                    self.wires.push(hidden);
+                    self.open.push(netns);
+                    seen.limits.extend(limits);
+                }
+                Err(error) => seen.limit(netns.name(), &error),
             }
-            Err(error) => seen.limit(netns.name(), "the namespace", &error),
         }
+        peers::resolve(&mut self.namespaces, &self.wires, &self.open)
     }
-    peers::resolve(&mut namespaces, &wires, &open)?;
+}
+
+fn read(mut seen: Seen, reach: Reach) -> Result<World, Error> {
+    let mut reading = Reading::default();
+    reading.look(&mut seen)?;
+    elsewhere::read(&mut reading, &mut seen, reach)?;
+    for namespace in &mut reading.namespaces {
+        namespace.aliases = seen.aliases.remove(&namespace.inode).unwrap_or_default();
+        namespace.aliases.retain(|alias| *alias != namespace.name);
+    }
     seen.limits.extend(bpf::limits());
-    Ok(World { namespaces, limits: seen.limits })
+    Ok(World { namespaces: reading.namespaces, limits: seen.limits })
 }
 
 #[cfg(test)]
@@ -213,6 +265,117 @@ mod tests {
             assert_eq!(limits.len(), 1, "{limits:?}");
             assert_eq!(limits[0].netns, Some(name("left")));
             assert_eq!(take(&[name("green")]).unwrap_err().kind(), Kind::NotFound);
+        });
+    }
+
+    /// A process that does nothing in a namespace, until this is dropped.
+    struct Sleeper(std::process::Child);
+
+    impl Sleeper {
+        fn within(netns: &str) -> Self {
+            let start = || std::process::Command::new("sleep").arg("60").spawn().unwrap();
+            Self(Netns::open(&name(netns)).unwrap().run(start).unwrap())
+        }
+
+        fn netns(&self) -> NetnsName {
+            name(&format!("pid:{}", self.0.id()))
+        }
+    }
+
+    impl Drop for Sleeper {
+        fn drop(&mut self) {
+            self.0.kill().and_then(|()| self.0.wait()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_wire_is_followed_into_a_namespace_without_a_name() {
+        test(|| {
+            build(&[
+                "ip netns add near",
+                "ip netns add far",
+                "ip netns add apart",
+                "ip link add hn type veth peer name nh netns near",
+                "ip -n near link add nf type veth peer name fn netns far",
+            ]);
+            let (near, far, apart) = (Sleeper::within("near"), Sleeper::within("far"), Sleeper::within("apart"));
+            build(&["ip netns del near", "ip netns del far", "ip netns del apart"]);
+            let named = take(&[]).unwrap();
+            assert_eq!((named.namespaces.len(), peer(&named, "host", "hn")), (1, None));
+            let wired = take_as_far_as(Reach::Wired, &[]).unwrap();
+            assert_eq!(limits(&wired), Vec::<&Limit>::new());
+            let pid = |sleeper: &Sleeper| sleeper.netns().to_string();
+            assert_eq!(peer(&wired, "host", "hn"), Some((pid(&near), "nh".into())));
+            assert_eq!(peer(&wired, &pid(&near), "nf"), Some((pid(&far), "fn".into())));
+            assert!(wired.namespace(&apart.netns()).is_none());
+            let all = take_as_far_as(Reach::All, &[]).unwrap();
+            assert_eq!(all.namespaces.len(), 4);
+            assert_eq!(all.namespace(&apart.netns()).unwrap().processes[0].name, "sleep");
+        });
+    }
+
+    #[test]
+    fn a_wire_that_nobody_can_follow_is_told() {
+        test(|| {
+            build(&["ip netns add near", "ip link add hn type veth peer name nh netns near"]);
+            let held = Netns::open(&name("near")).unwrap();
+            build(&["ip netns del near"]);
+            assert_eq!(limits(&take_as_far_as(Reach::Wired, &[]).unwrap()), Vec::<&Limit>::new());
+            let all = take_as_far_as(Reach::All, &[]).unwrap();
+            let told: Vec<(&str, &str)> = limits(&all).iter().map(|l| (l.what.as_str(), l.why.as_str())).collect();
+            assert_eq!(told, [("where hn leads to", "that namespace has neither a name nor a process here")]);
+            drop(held);
+        });
+    }
+
+    #[test]
+    fn the_namespace_of_a_container_is_called_by_its_process_and_its_name() {
+        test(|| {
+            build(&["ip netns add blue", "ip link add hb type veth peer name bh netns blue"]);
+            let inside = Sleeper::within("blue");
+            build(&["ip netns del blue"]);
+            let (id, folder) = ("0123456789abcdef", "/run/containers/storage/overlay-containers");
+            std::fs::create_dir_all(format!("{folder}/{id}/userdata")).unwrap();
+            let list = format!(r#"[{{"id": "{id}", "names": ["web"]}}]"#);
+            std::fs::write(format!("{folder}/volatile-containers.json"), list).unwrap();
+            std::fs::write(format!("{folder}/{id}/userdata/pidfile"), inside.0.id().to_string()).unwrap();
+            let web = name("podman:web");
+            let asked_for = take(std::slice::from_ref(&web)).unwrap();
+            let [wired, all] = [Reach::Wired, Reach::All].map(|reach| take_as_far_as(reach, &[]).unwrap());
+            // To follow a wire to a container takes no look at any process.
+            assert!(wired.namespaces.iter().all(|netns| netns.processes.is_empty()));
+            for world in [asked_for, wired, all] {
+                let netns = world.namespace(&web).unwrap();
+                assert_eq!((&netns.name, &netns.aliases[..]), (&inside.netns(), &[web.clone()][..]));
+            }
+            assert_eq!(Netns::open(&web).unwrap().inode(), Netns::open(&inside.netns()).unwrap().inode());
+            assert_eq!(take(&[name("podman:db")]).unwrap_err().kind(), Kind::NotFound);
+        });
+    }
+
+    #[test]
+    fn a_namespace_that_is_mounted_anywhere_is_found() {
+        test(|| {
+            build(&["ip netns add blue"]);
+            std::fs::create_dir_all("/run/docker/netns").unwrap();
+            std::fs::write("/run/docker/netns/5e1f", "").unwrap();
+            rustix::mount::mount_bind("/run/netns/blue", "/run/docker/netns/5e1f").unwrap();
+            build(&["ip link add hb type veth peer name bh netns blue", "ip netns del blue"]);
+            let world = take_as_far_as(Reach::Wired, &[]).unwrap();
+            assert_eq!(peer(&world, "host", "hb"), Some(("/run/docker/netns/5e1f".into(), "bh".into())));
+        });
+    }
+
+    #[test]
+    #[ignore = "needs /dev/net/tun, which containers mostly lack; run by cargo xtask interop"]
+    fn the_process_behind_a_tap_is_told() {
+        test(|| {
+            let tun = std::fs::File::options().read(true).write(true).open("/dev/net/tun").unwrap();
+            crate::sys::attach_tap(&tun, "tap7").unwrap();
+            let world = take_as_far_as(Reach::All, &[]).unwrap();
+            let tap = world.namespaces[0].link_named("tap7").unwrap();
+            assert_eq!(tap.process.as_ref().map(|process| process.pid), Some(std::process::id()));
+            drop(tun);
         });
     }
 }

@@ -74,6 +74,24 @@ fn older_kernels_tell_the_same() {
     });
 }
 
+/// Two traces at once do not warn of each other.
+#[test]
+fn our_own_programs_are_not_taken_for_somebody_elses() {
+    sandbox::test(|| {
+        if !Privileges::of_caller().can_trace_kernel() {
+            assert_eq!(Ring::make().unwrap_err().kind(), Kind::NotPermitted);
+            return;
+        }
+        let ring = Ring::make().unwrap();
+        let layout = Kernel::of(&read_types().unwrap()).layout().unwrap();
+        let program = program::write(&layout, &interests()[0], ring.maps(), Source::Tap(-399)).unwrap();
+        let tap = load::tap(-399, &program).unwrap();
+        let limits = nsgate_kernel::snapshot::take(&[]).unwrap().limits;
+        assert!(limits.iter().all(|limit| !limit.what.contains("hooks of the packet filter")), "{limits:?}");
+        drop(tap);
+    });
+}
+
 /// Has the kernel's verifier judge every program, as this kernel would have it and as an older one would.
 #[test]
 fn the_verifier_accepts_every_program() {

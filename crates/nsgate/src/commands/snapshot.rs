@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use nsgate_core::model::NetnsName;
 use nsgate_core::model::saved::{LONGEST, Saved};
-use nsgate_kernel::snapshot;
+use nsgate_kernel::snapshot::{self, Reach};
 
 use crate::exit::{Failure, FailureKind, Outcome};
 use crate::output::{Output, human};
@@ -29,7 +29,7 @@ pub(crate) struct SnapshotArgs {
     #[expect(clippy::option_option, reason = "how clap says that the value may be left out")]
     show: Option<Option<PathBuf>>,
 
-    /// Look at this namespace too: `pid:N`, or the path of a namespace
+    /// Look at this namespace too, which must be there: `pid:N`, `podman:NAME`, `docker:NAME` or a path
     #[arg(short, long, value_name = "NETNS")]
     netns: Vec<NetnsName>,
 }
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &SnapshotArgs, output: &mut Output) -> Result<Outcome, F
 
 /// What is, now.
 fn take(besides: &[NetnsName]) -> Result<Saved, Failure> {
-    let world = snapshot::take(besides)?;
+    let world = snapshot::take_as_far_as(Reach::All, besides)?;
     let taken = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     Ok(Saved::new(world, taken, snapshot::kernel_release()))
 }

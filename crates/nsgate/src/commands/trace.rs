@@ -23,7 +23,7 @@ use crate::output::{Output, human, json};
 #[command(after_help = "Examples:\n  nsgate trace ns_1 114.114.114.114\n  \
                         nsgate trace host 10.0.0.11 --tcp 80 --json")]
 pub(crate) struct TraceArgs {
-    /// Where the probe starts: a name under /run/netns, `host`, `pid:N` or the path of a namespace
+    /// Where the probe starts: a name under /run/netns, `host`, `pid:N`, `podman:NAME`, `docker:NAME` or a path
     from: NetnsName,
 
     /// The address it is for, or a name, which is resolved as the namespace would

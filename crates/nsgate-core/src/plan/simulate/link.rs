@@ -281,6 +281,7 @@ fn plain(index: LinkIndex, name: LinkName, kind: LinkKind) -> Link {
         state: OperState::Down,
         master: None,
         port: None,
+        process: None,
         peer: Peer::None,
         group: 0,
         alias: None,

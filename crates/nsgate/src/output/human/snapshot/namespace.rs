@@ -24,6 +24,7 @@ pub(super) fn show(namespace: &Namespace) -> String {
     }
     text.push('\n');
     text += &interfaces(namespace);
+    text += &field("processes", processes(namespace));
     text += &field("routes", routes(namespace));
     text += &field("rules", rules(namespace));
     text += &field("forwards", [forwarding(namespace)]);
@@ -32,6 +33,12 @@ pub(super) fn show(namespace: &Namespace) -> String {
     text += &field("translates", translations(&namespace.ruleset));
     text += &field("listens", listeners(&namespace.listeners));
     text
+}
+
+/// The processes of a namespace that is not nsgate's own: everything is in that one.
+fn processes(namespace: &Namespace) -> Vec<String> {
+    let processes = namespace.processes.iter().filter(|_| !namespace.name.is_host());
+    processes.map(|process| format!("{} ({})", printable(&process.name), process.pid)).collect()
 }
 
 /// One row an interface; further addresses stand below the first.

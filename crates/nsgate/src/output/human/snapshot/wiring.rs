@@ -131,7 +131,10 @@ impl<'a> Tree<'a> {
                 format!(" ── {}{bridge} in {}", self.link(far).name, self.netns(far).name)
             }
             (LinkKind::Physical, _) => " ── outside".into(),
-            (LinkKind::Tun, _) => " ── a process".into(),
+            (LinkKind::Tun, _) => match &link.process {
+                Some(process) => format!(" ── {} ({})", printable(&process.name), process.pid),
+                None => " ── a process".into(),
+            },
             (LinkKind::Vxlan { remote: Some(remote), .. }, _) => format!(" ── {remote}"),
             (LinkKind::Veth, _) => " ── out of sight".into(),
             _ if matches!(link.peer, Peer::Hidden(_)) => ", on what is out of sight".into(),
