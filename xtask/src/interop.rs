@@ -12,10 +12,13 @@ use anyhow::{Result, bail, ensure};
 use crate::repository;
 
 /// The Debian package of each program that the comparing tests run.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("iptables", "iptables"),
+    ("arptables-legacy", "arptables"),
+    ("ebtables-legacy", "ebtables"),
+    ("ipset", "ipset"),
     ("tcpdump", "tcpdump"),
     ("conntrack", "conntrack"),
     ("ping", "iputils-ping"),

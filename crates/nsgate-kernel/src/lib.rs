@@ -7,6 +7,7 @@ pub mod containers;
 pub mod counters;
 mod error;
 pub mod exec;
+pub mod ipset;
 pub mod legacy;
 pub mod netlink;
 pub mod netns;

@@ -3,8 +3,10 @@
 use super::passage::Passage;
 use super::resolution::Unresolved;
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend, owner, told};
-use crate::filter::{Connection, Decision, Device, End, Layer, Subject, walk};
-use crate::model::ruleset::{Hook, text};
+use crate::filter::{
+    Connection, Decision, Device, End, Layer, Membership, Subject, Walk, membership, nearest_passed, walk,
+};
+use crate::model::ruleset::{Data, Expression, Hook, Verdict as Rules, text};
 use crate::model::{Link, LinkName, Namespace};
 use crate::trace::{Leg, Sight, Way};
 
@@ -40,6 +42,10 @@ fn verdict(loss: &Loss<'_>, passage: &Passage<'_>, hook: Hook, decision: Decisio
         verdict = verdict.shown_by(evidence::seen(loss.world, last, " and was not seen again"));
     }
     verdict = verdict.shown_by(of_rule(loss.netns, &decision));
+    if let Some(walk) = passage.at(hook) {
+        let besides = of_sets(loss.netns, walk, &decision).into_iter().chain(of_nearest(loss, walk, &decision));
+        verdict = besides.fold(verdict, Verdict::shown_by);
+    }
     let mend = passage.at(hook).map(|walk| mend::let_pass(loss.netns, hook, &decision, &walk.after));
     with_mend(verdict, mend, &decision)
 }
@@ -200,6 +206,37 @@ pub(super) fn of_rule(netns: &Namespace, decision: &Decision<'_>) -> Evidence {
     Evidence::new(EvidenceKind::Ruleset, &netns.name, object(decision)).differs("accept", "drop")
 }
 
+/// By which members of sets of ipset the packet came to be dropped.
+fn of_sets(netns: &Namespace, walk: &Walk<'_>, decision: &Decision<'_>) -> Vec<Evidence> {
+    let asked = decision.rule.map(|rule| &rule.expressions[..]).unwrap_or_default();
+    let found = asked.iter().filter_map(|expression| membership(&walk.after, expression));
+    let tell = |found: Membership<'_>| {
+        let set = &found.set.name;
+        let text = match found.member {
+            Some(member) => format!("the packet is in the set {set} ({}): {member}", found.set.kind),
+            None => format!("the packet is not in the set {set} ({})", found.set.kind),
+        };
+        Evidence::new(EvidenceKind::Ruleset, &netns.name, text)
+    };
+    found.map(tell).collect()
+}
+
+/// What a rule that accepts would ask besides, where a policy or a rule for everything drops.
+fn of_nearest(loss: &Loss<'_>, walk: &Walk<'_>, decision: &Decision<'_>) -> Option<Evidence> {
+    /// A rule that differs in more is not near.
+    const MOST: usize = 2;
+    let accepts = |e: &Expression| matches!(e, Expression::Immediate { data: Data::Verdict(Rules::Accept), .. });
+    let near = nearest_passed(walk, accepts).filter(|near| {
+        let of_a_flow = |condition: &String| condition.starts_with("ct state") || condition.starts_with("ct status");
+        let here = near.table.name == decision.table.name && near.table.family == decision.table.family;
+        here && near.differs.len() <= MOST && !near.differs.is_empty() && !near.differs.iter().any(of_a_flow)
+    })?;
+    let rule = text::rule(near.table.family, &near.table.sets, near.rule);
+    let text = format!("the nearest rule that accepts, '{rule}' of chain {}, does not match", near.chain.name);
+    let (differs, found) = (near.differs.join(", "), loss.last?.header.text.clone());
+    Some(Evidence::new(EvidenceKind::Ruleset, loss.here(), text).differs(differs, found))
+}
+
 /// The interface that a device's hook belongs to.
 fn device(passage: &Passage<'_>, hook: Hook) -> Option<LinkName> {
     let after = &passage.at(hook)?.after;
@@ -209,4 +246,82 @@ fn device(passage: &Passage<'_>, hook: Hook) -> Option<LinkName> {
         _ => None,
     };
     device?.name.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use nsgate_packet::{Echo, Icmp, Transport, build};
+
+    use crate::explain::fixture::Fixture;
+    use crate::model::ruleset::{Expression, IpSet, Member, Ruleset};
+
+    /// The experiment, whose gateway drops with these rules what it passes on; a set of ipset holds 1.1.1.0/24.
+    fn dropping(policy: &str, rules: &str, asking_the_set: Option<&str>) -> Fixture {
+        let mut fixture = Fixture::experiment();
+        fixture.sysctl("host", "net.ipv4.ip_forward", "1");
+        let text = format!(
+            "table ip filter {{ chain FORWARD {{ type filter hook forward priority 0; policy {policy};\n{rules}\n}} }}"
+        );
+        let ruleset = &mut fixture.netns("host").ruleset;
+        *ruleset = Ruleset::from_text(&text).unwrap();
+        ruleset.ipsets.push(IpSet {
+            name: "blocked".into(),
+            index: Some(0),
+            kind: "hash:net".into(),
+            members: vec![Member { net: Some("1.1.1.0/24".parse().unwrap()), ..Member::default() }],
+            ..IpSet::default()
+        });
+        if let Some(direction) = asking_the_set {
+            let flags = if direction == "src" { 2 } else { 0 };
+            let names = vec!["blocked".into()];
+            let question = Expression::XtSet { target: false, revision: 1, info: vec![0, 0, 1, flags], names };
+            ruleset.tables[0].chains[0].rules[0].expressions.insert(0, question);
+        }
+        fixture.request_seen(&["ns_1:veth2>", "host:veth3<"]);
+        let echo = Icmp::Echo(Echo { reply: false, id: 7, sequence: 1, payload: &[] });
+        for sight in &mut fixture.observation.journey.sights {
+            let outer = build::Outer::new(sight.header.source, sight.header.destination);
+            sight.bytes = build::ip(&outer, &Transport::Icmp(echo)).unwrap();
+        }
+        fixture
+    }
+
+    /// The evidence that says these words.
+    #[track_caller]
+    fn says(fixture: &Fixture, words: &str) {
+        let verdict = fixture.explained();
+        assert_eq!(verdict.cause.code(), "filter-drop");
+        assert!(verdict.evidence.iter().any(|e| format!("{e:?}").contains(words)), "{words}: {:#?}", verdict.evidence);
+    }
+
+    #[test]
+    fn the_member_by_which_a_set_drops_is_named() {
+        let fixture = dropping("accept", "drop", Some("src"));
+        assert!(fixture.verdict().2.contains("xt match \"set\" ( --match-set blocked src ) drop"));
+        says(&fixture, "the packet is in the set blocked (hash:net): 1.1.1.0/24");
+        assert_ne!(dropping("accept", "drop", Some("dst")).verdict().0, "filter-drop");
+    }
+
+    #[test]
+    fn the_nearest_rule_that_accepts_is_named_with_what_differs() {
+        let fixture = dropping(
+            "drop",
+            "ip saddr 1.1.1.0/24 oifname \"eth7\" accept\nip daddr 10.0.0.0/8 udp dport 53 accept",
+            None,
+        );
+        says(&fixture, "'ip saddr 1.1.1.0/24 oifname \\\"eth7\\\" accept' of chain FORWARD, does not match");
+        says(&fixture, "expected: Some(\"oifname \\\"eth7\\\"\")");
+    }
+
+    #[test]
+    fn a_set_that_the_packet_is_not_in_is_what_differs() {
+        let fixture = dropping("drop", "ip saddr 1.1.1.2 accept", Some("dst"));
+        says(&fixture, "expected: Some(\"xt match \\\"set\\\" ( --match-set blocked dst )\")");
+    }
+
+    #[test]
+    fn a_rule_for_answers_is_not_near() {
+        let fixture = dropping("drop", "ct state established,related accept", None);
+        assert!(!fixture.explained().evidence.iter().any(|e| e.text.contains("nearest")));
+    }
 }

@@ -179,6 +179,36 @@ pub(crate) fn plain<'a>(table: &Table, rule: &'a Rule) -> Cow<'a, [Expression]> 
     Cow::Owned(lower(table.family, &lift(table.family, &table.sets, &rule.expressions)))
 }
 
+/// Targets after which the next rule is asked, whatever they did.
+const GOING_ON: [&str; 26] = [
+    "AUDIT",
+    "CHECKSUM",
+    "CLASSIFY",
+    "CONNMARK",
+    "CONNSECMARK",
+    "CT",
+    "DSCP",
+    "ECN",
+    "HL",
+    "HMARK",
+    "IDLETIMER",
+    "LED",
+    "LOG",
+    "MARK",
+    "NFLOG",
+    "NOTRACK",
+    "RATEEST",
+    "SECMARK",
+    "TCPMSS",
+    "TCPOPTSTRIP",
+    "TEE",
+    "TOS",
+    "TRACE",
+    "TTL",
+    "ULOG",
+    "log",
+];
+
 /// Whether a rule can end a packet's walk if it matches.
 fn decides(rule: &Rule) -> bool {
     rule.expressions.iter().any(|e| match e {
@@ -189,9 +219,7 @@ fn decides(rule: &Rule) -> bool {
         | Expression::Redirect { .. }
         | Expression::Reject(_)
         | Expression::Queue { .. } => true,
-        Expression::XtTarget { name, .. } => {
-            !matches!(name.as_str(), "LOG" | "MARK" | "CONNMARK" | "TCPMSS" | "CT" | "CHECKSUM" | "TTL" | "HL")
-        }
+        Expression::XtTarget { name, .. } => !GOING_ON.contains(&name.as_str()),
         _ => false,
     })
 }

@@ -5,10 +5,11 @@
 
 use std::net::IpAddr;
 
-use super::Subject;
+use super::{Subject, ipset};
 use crate::model::lookup::{Answer, Query, look_up};
 use crate::model::ruleset::{
-    Bitwise, CmpOp, Data, Element, Expression, Nat, Register, RejectKind, Set, TableFamily, Verdict, native,
+    Bitwise, CmpOp, Data, Element, Expression, Nat, Register, RejectKind, Set, SetQuestion, TableFamily, Verdict,
+    native,
 };
 use crate::model::{LinkIndex, RouteKind};
 
@@ -185,6 +186,10 @@ fn act(subject: &Subject<'_>, registers: &Registers, expression: &Expression) ->
             None => Flow::On,
         },
         Expression::XtMatch { .. } => extension(subject, expression).unwrap_or(Flow::Unknown),
+        Expression::XtSet { target: false, revision, info, .. } => SetQuestion::of_match(*revision, info)
+            .and_then(|question| ipset::holds(subject, &question))
+            .map_or(Flow::Unknown, truth),
+        Expression::XtSet { target: true, .. } => Flow::Act(Action::Target("SET".into())),
         Expression::XtTarget { name, .. } => {
             extension(subject, expression).unwrap_or_else(|| Flow::Act(Action::Target(name.clone())))
         }

@@ -5,11 +5,13 @@
 //! that hangs on it.
 
 mod chain;
+mod ipset;
 mod machine;
 mod nearest;
 mod subject;
 
 pub use chain::{Decision, End, Step, Walk, walk};
+pub use ipset::{Membership, membership};
 pub use machine::{Action, Outcome, run};
-pub use nearest::{Nearest, nearest};
+pub use nearest::{Nearest, nearest, nearest_passed};
 pub use subject::{Connection, Device, Layer, Subject};

@@ -1,7 +1,7 @@
 //! The rule that should have matched: the nearest one, and what of it does not hold for the packet.
 
 use super::chain::plain;
-use super::{Outcome, Subject, run};
+use super::{Outcome, Subject, Walk, run};
 use crate::model::ruleset::{Chain, Expression, Rule, Statement, Table, lift, lower, text};
 
 /// A rule that does not match a packet, and why.
@@ -30,10 +30,23 @@ pub fn nearest<'a>(
         .min_by_key(|n| n.differs.len())
 }
 
+/// Of the rules that a walk came by and that would have done what is wanted, the one with the fewest conditions that do
+/// not hold; the first of equals.
+pub fn nearest_passed<'a>(walk: &Walk<'a>, wanted: impl Fn(&Expression) -> bool) -> Option<Nearest<'a>> {
+    let passed = walk.steps.iter().filter(|step| matches!(step.outcome, Outcome::Unmatched(_)));
+    let rules = passed.filter_map(|step| Some((step.decision.table, step.decision.chain, step.decision.rule?)));
+    rules
+        .filter(|(table, _, rule)| plain(table, rule).iter().any(&wanted))
+        .map(|(table, chain, rule)| Nearest { table, chain, rule, differs: differs(&walk.after, table, rule) })
+        .min_by_key(|nearest| nearest.differs.len())
+}
+
 /// The conditions of a rule that do not hold, or of which it is not known whether they do.
 fn differs(subject: &Subject<'_>, table: &Table, rule: &Rule) -> Vec<String> {
     let statements = lift(table.family, &table.sets, &rule.expressions);
-    let asks = |s: &&Statement| matches!(s, Statement::Match { .. });
+    let asks = |s: &&Statement| {
+        matches!(s, Statement::Match { .. } | Statement::Opaque(Expression::XtSet { target: false, .. }))
+    };
     let fails = |s: &&Statement| {
         let alone = lower(table.family, std::slice::from_ref(*s));
         matches!(run(subject, &table.sets, &alone), Outcome::Unmatched(_))

@@ -6,7 +6,7 @@ use super::settings;
 use crate::error::Error;
 use crate::netlink::{Listing, Protocol, Socket};
 use crate::netns::Netns;
-use crate::{bpf, legacy, nftables, rtnetlink, sockets, traffic_control};
+use crate::{bpf, ipset, legacy, nftables, rtnetlink, sockets, traffic_control};
 
 /// What one look at a namespace gave.
 pub(super) struct Look {
@@ -128,7 +128,8 @@ impl Look {
         let legacy = legacy::tables();
         self.namespace.ruleset.legacy_tables = legacy.names;
         self.namespace.ruleset.legacy = legacy.tables;
-        for (what, error) in legacy.unread {
+        let sets = ipset::complete(&mut self.namespace.ruleset);
+        for (what, error) in legacy.unread.into_iter().chain(sets) {
             self.limit(&what, &error);
         }
     }

@@ -466,6 +466,18 @@ pub enum Expression {
         #[serde(with = "hex")]
         info: Vec<u8>,
     },
+    /// A match or target of the xtables kind that asks or changes sets of ipset.
+    XtSet {
+        /// It is a target; otherwise a match.
+        target: bool,
+        /// The extension's revision.
+        revision: u32,
+        /// Its parameters, in which sets are numbers.
+        #[serde(with = "hex")]
+        info: Vec<u8>,
+        /// The names of these sets, in order; one that is not known is empty.
+        names: Vec<String>,
+    },
     /// An instruction that nsgate does not model, with its attributes as they came.
     Unknown {
         /// The kernel's name of it.
@@ -508,8 +520,8 @@ impl Expression {
             Self::Notrack => "notrack",
             Self::Queue { .. } => "queue",
             Self::Object { .. } => "objref",
-            Self::XtMatch { .. } => "match",
-            Self::XtTarget { .. } => "target",
+            Self::XtMatch { .. } | Self::XtSet { target: false, .. } => "match",
+            Self::XtTarget { .. } | Self::XtSet { target: true, .. } => "target",
             Self::Unknown { name, .. } => name,
         }
     }

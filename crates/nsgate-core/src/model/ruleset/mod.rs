@@ -9,6 +9,7 @@ mod context;
 mod expression;
 mod header;
 mod interval;
+mod ipset;
 mod lift;
 mod lower;
 pub mod names;
@@ -30,6 +31,7 @@ pub use expression::{
 };
 pub use header::{HeaderField, Protocol};
 pub use interval::{Entry, elements_of_range};
+pub use ipset::{IpSet, Member, SetQuestion};
 pub use lift::lift;
 pub use lower::lower;
 pub use selector::Selector;
@@ -54,6 +56,8 @@ pub struct Ruleset {
     pub legacy_tables: Vec<String>,
     /// Those of them that could be read, with their rules in the terms of nftables; they cannot be changed as such.
     pub legacy: Vec<Table>,
+    /// The sets of ipset that rules of either engine name, and those that these name.
+    pub ipsets: Vec<IpSet>,
 }
 
 /// The family of a table (NFPROTO_*).
@@ -252,6 +256,11 @@ impl Ruleset {
     /// The tables of nftables, then those of the older engine.
     pub fn of_both_engines(&self) -> impl Iterator<Item = &Table> {
         self.tables.iter().chain(&self.legacy)
+    }
+
+    /// The set of ipset that rules know by this number.
+    pub fn ipset(&self, index: u16) -> Option<&IpSet> {
+        self.ipsets.iter().find(|set| set.index == Some(index))
     }
 
     /// Whether the older engine has a table that translates, and it could not be read.

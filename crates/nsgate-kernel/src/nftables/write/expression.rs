@@ -316,12 +316,18 @@ fn acts(b: &mut Batch, expression: &Expression) {
             b.text(2, name);
         }
         Expression::XtMatch { name, revision, info } | Expression::XtTarget { name, revision, info } => {
-            b.text(1, name);
-            b.be32(2, *revision);
-            b.bytes(3, info);
+            extension(b, name, *revision, info);
         }
+        Expression::XtSet { target: true, revision, info, .. } => extension(b, "SET", *revision, info),
+        Expression::XtSet { revision, info, .. } => extension(b, "set", *revision, info),
         _ => {}
     }
+}
+
+fn extension(b: &mut Batch, name: &str, revision: u32, info: &[u8]) {
+    b.text(1, name);
+    b.be32(2, revision);
+    b.bytes(3, info);
 }
 
 fn bitwise(b: &mut Batch, (from, to): (Register, Register), length: u32, operation: &Bitwise) {

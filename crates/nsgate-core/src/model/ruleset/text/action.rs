@@ -133,6 +133,8 @@ pub(super) fn opaque(expression: &Expression) -> String {
     match expression {
         Expression::XtMatch { name, .. } => format!("xt match {}{}", quoted(name), options(expression)),
         Expression::XtTarget { name, .. } => format!("xt target {}{}", quoted(name), options(expression)),
+        Expression::XtSet { target: false, .. } => format!("xt match \"set\"{}", options(expression)),
+        Expression::XtSet { .. } => format!("xt target \"SET\"{}", options(expression)),
         other => format!("[ {} ]", plain(other.name())),
     }
 }

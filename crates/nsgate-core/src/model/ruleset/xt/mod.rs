@@ -8,7 +8,7 @@ mod matches;
 mod options;
 mod targets;
 
-use self::info::Info;
+pub(super) use self::info::Info;
 use super::header::{Context, ETHERTYPE_IP6};
 use super::interval::elements_of_range;
 use super::lower::lower;

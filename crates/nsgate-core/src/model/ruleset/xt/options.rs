@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::super::Expression;
+use super::super::{Expression, SetQuestion};
 use super::info::Info;
 
 /// The parameters of an extension, where they are known.
@@ -31,8 +31,40 @@ pub(crate) fn options(expression: &Expression) -> Option<String> {
                 _ => None,
             }
         }
+        Expression::XtSet { target: false, revision, info, names } => {
+            Some(set_question(&SetQuestion::of_match(*revision, info)?, names.first()))
+        }
+        Expression::XtSet { target: true, revision, info, names } => Some(set_changes(*revision, info, names)),
         _ => None,
     }
+}
+
+/// What a rule asks of a set of ipset.
+fn set_question(question: &SetQuestion, name: Option<&String>) -> String {
+    let mut text = String::new();
+    add(&mut text, question.inverted, &format!("--match-set {} {}", set_name(question, name), question.directions()));
+    if question.excepted_counts {
+        add(&mut text, false, "--return-nomatch");
+    }
+    text
+}
+
+/// What a rule does to sets of ipset.
+fn set_changes(revision: u32, info: &[u8], names: &[String]) -> String {
+    let mut text = String::new();
+    let mut names = names.iter();
+    let options = ["--add-set", "--del-set", "--map-set"];
+    for (option, question) in options.iter().zip(SetQuestion::of_target(revision, info)) {
+        let Some(question) = question else { continue };
+        let name = set_name(&question, names.next());
+        add(&mut text, false, &format!("{option} {name} {}", question.directions()));
+    }
+    text
+}
+
+/// The name of a set, or its number where that is all there is.
+fn set_name(question: &SetQuestion, name: Option<&String>) -> String {
+    name.filter(|name| !name.is_empty()).map_or_else(|| format!("#{}", question.index), Clone::clone)
 }
 
 /// `struct xt_physdev_info`.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use nsgate_core::model::ruleset::{ChainKind, Expression, Ruleset, Table, text};
+use nsgate_core::model::ruleset::{ChainKind, Expression, IpSet, Ruleset, Table, text};
 use nsgate_core::model::{
     Address, Family, Link, LinkKind, Listener, Namespace, NeighbourState, NextHop, Route, RouteKind, Setting,
     TABLE_LOCAL, TABLE_MAIN, Transport,
@@ -30,6 +30,7 @@ pub(super) fn show(namespace: &Namespace) -> String {
     text += &field("forwards", [forwarding(namespace)]);
     text += &field("unresolved", unresolved(namespace));
     text += &field("filter", filter(&namespace.ruleset));
+    text += &field("ipsets", ipsets(&namespace.ruleset));
     text += &field("translates", translations(&namespace.ruleset));
     text += &field("listens", listeners(&namespace.listeners));
     text
@@ -184,6 +185,18 @@ fn filter(ruleset: &Ruleset) -> Vec<String> {
     };
     let legacy = ruleset.legacy_tables.iter().map(|table| format!("{} (iptables-legacy)", printable(table)));
     ruleset.tables.iter().map(table).chain(legacy).collect()
+}
+
+/// The sets of ipset that rules name, each with how much it holds.
+fn ipsets(ruleset: &Ruleset) -> Vec<String> {
+    let show = |set: &IpSet| {
+        let count = set.members.len() as u64 + set.more;
+        let members = if count == 1 { "member" } else { "members" };
+        format!("{} {} ({count} {members})", printable(&set.name), printable(&set.kind))
+    };
+    let mut lines: Vec<String> = ruleset.ipsets.iter().take(MOST).map(show).collect();
+    lines.extend(more(ruleset.ipsets.len(), "sets"));
+    lines
 }
 
 /// The rules that translate, one a line.
