@@ -55,6 +55,7 @@ pub(super) fn leg_name(leg: Leg) -> &'static str {
         Leg::Request => "the request",
         Leg::Answer => "the answer",
         Leg::Error => "an ICMP error",
+        Leg::Redirect => "a redirect",
         Leg::Question => "a question for a neighbour",
         Leg::Reply => "a neighbour's reply",
     }

@@ -10,7 +10,7 @@ use crate::model::{
     OperState, Peer, Route, RouteKind, Rule, RuleAction, Scope, Setting, Sysctl, TABLE_LOCAL, TABLE_MAIN, World,
 };
 use crate::trace::{
-    Counters, Ending, Header, Identity, Journey, Leg, Observation, Probe, ProbeKind, Sight, Watched, Way,
+    Counters, Ending, Header, Identity, Journey, Leg, Observation, Probe, ProbeKind, Sight, Watched, Way, Window,
 };
 
 /// A World and what was seen in it.
@@ -364,6 +364,7 @@ fn observation(destination: &str, kind: ProbeKind) -> Observation {
         neighbours: Vec::new(),
         routes: Vec::new(),
         waited: 1000,
+        window: Window::default(),
         limits: Vec::new(),
     }
 }

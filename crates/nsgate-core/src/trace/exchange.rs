@@ -49,7 +49,7 @@ impl Lost {
     /// Whether a sight tells of the lost byte.
     fn concerns(self, sight: &Sight) -> bool {
         let Some(segment) = sight.header.segment else {
-            return matches!(sight.leg, Leg::Error | Leg::Question | Leg::Reply);
+            return matches!(sight.leg, Leg::Error | Leg::Redirect | Leg::Question | Leg::Reply);
         };
         match (sight.leg, self) {
             (Leg::Request, Lost::Data(byte) | Lost::Answer(_, byte)) | (Leg::Answer, Lost::Answer(byte, _)) => {

@@ -121,6 +121,9 @@ impl Tracker<'_> {
             Transport::Icmp(icmp @ Icmp::Error(_)) => {
                 icmp.quoted_packet().filter(|quoted| self.quotes_us(quoted)).map(|_| Leg::Error)
             }
+            Transport::Icmp(icmp @ Icmp::Redirect(_)) => {
+                icmp.quoted_packet().filter(|quoted| self.quotes_us(quoted)).map(|_| Leg::Redirect)
+            }
             Transport::Tcp(tcp) if matches!(self.kind, ProbeKind::Tcp(_)) => {
                 let Identity { sequence, span, .. } = *self.identity;
                 let sent = tcp.sequence.wrapping_sub(sequence) <= span;
@@ -385,6 +388,19 @@ mod tests {
         };
         let sightings = [seen(1, Way::In, error(&mine)), seen(2, Way::In, error(&other))];
         assert_eq!(legs(&identity, ProbeKind::Icmp, &sightings), [Leg::Error]);
+    }
+
+    #[test]
+    fn a_redirect_belongs_to_the_journey_only_if_it_quotes_it() {
+        let identity = identity("1.1.1.2:7", "9.9.9.9:0");
+        let redirect = |cookie: &[u8]| {
+            let quoted = ip("1.1.1.2", "9.9.9.9", &echo(false, cookie));
+            let gateway = "1.1.1.4".parse().unwrap();
+            let redirect = nsgate_packet::Redirect { gateway, quoted: &quoted };
+            seen(1, Way::In, ip("1.1.1.3", "1.1.1.2", &Transport::Icmp(Icmp::Redirect(redirect))))
+        };
+        let sightings = [redirect(&COOKIE), redirect(b"somebody")];
+        assert_eq!(legs(&identity, ProbeKind::Icmp, &sightings), [Leg::Redirect]);
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub enum Leg {
     Answer,
     /// An ICMP error that quotes the probe or its answer.
     Error,
+    /// A router tells the sender of a better way (an ICMP redirect); the packet goes on.
+    Redirect,
     /// Somebody asks who holds an address on the link (ARP, neighbour discovery).
     Question,
     /// Somebody says that it is he.

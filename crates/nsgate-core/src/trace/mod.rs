@@ -17,7 +17,7 @@ pub use counters::Counters;
 pub use follow::follow;
 pub use journey::{Header, Journey, Leg, Segment, Sight};
 pub use kernel_event::{Addressee, DropReason, KernelEvent, KernelEventKind, life};
-pub use observation::{Ending, KernelRoute, Observation, RouteQuestion, Watched};
+pub use observation::{Ending, KernelRoute, Observation, RouteQuestion, Watched, Window};
 pub use probe::{Identity, Probe, ProbeKind};
 pub use route::{Stop, planned_path, to_watch};
 pub use rule_event::{Filtered, RuleEvent, RuleStep, TracedConnection, to_trace};

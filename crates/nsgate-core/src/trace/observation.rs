@@ -33,6 +33,8 @@ pub struct Observation {
     pub routes: Vec<KernelRoute>,
     /// How long the sender waited for an answer, in milliseconds.
     pub waited: u64,
+    /// From when until when everything watched.
+    pub window: Window,
     /// What could not be observed.
     pub limits: Vec<Limit>,
 }
@@ -73,6 +75,18 @@ pub enum Ending {
     },
     /// Nothing came.
     Silence,
+}
+
+/// A time from one moment to another, both in nanoseconds of the kernel's real-time clock.
+///
+/// What happened within it and was not seen did not come by where the watchers stand; of before and after they know
+/// nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// When the last watcher was in place.
+    pub from: u64,
+    /// When what they had seen was collected for the last time.
+    pub until: u64,
 }
 
 /// A namespace that was watched.

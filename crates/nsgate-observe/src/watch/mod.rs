@@ -10,10 +10,10 @@ mod rules;
 use std::os::fd::AsFd as _;
 use std::panic::resume_unwind;
 use std::thread::{self, ScopedJoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nsgate_core::model::{Limit, NetnsName};
-use nsgate_core::trace::{Counters, Ending, Filtered, Identity, Observation, Probe, Sighting, Watched, follow};
+use nsgate_core::trace::{Counters, Ending, Filtered, Identity, Observation, Probe, Sighting, Watched, Window, follow};
 use nsgate_kernel::netns::{Netns, visit};
 use nsgate_kernel::{Error, counters};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -34,6 +34,7 @@ pub struct Watch {
     ending: Option<Ending>,
     sent: Option<Instant>,
     waited: Duration,
+    window: Window,
     posts: Vec<Post>,
     sightings: Vec<Sighting>,
     kernel: KernelWatch,
@@ -89,6 +90,7 @@ impl Watch {
             ending,
             sent: None,
             waited: Duration::ZERO,
+            window: Window::default(),
             posts: Vec::new(),
             sightings: Vec::new(),
             kernel: KernelWatch::default(),
@@ -96,6 +98,7 @@ impl Watch {
             limits: Vec::new(),
         };
         watch.set_taps(from, namespaces, means)?;
+        watch.window = Window { from: now(), until: now() };
         Ok(watch)
     }
 
@@ -130,6 +133,7 @@ impl Watch {
             self.sleep(left);
         }
         // What the last sightings before the end have caused.
+        self.window.until = now();
         self.take_sightings();
         self.ending = self.ending.take().or_else(|| self.sender.as_ref().map(Sender::unfinished));
         self.waited = self.sent.map_or(Duration::ZERO, |sent| sent.elapsed());
@@ -163,6 +167,7 @@ impl Watch {
             neighbours: Vec::new(),
             routes: Vec::new(),
             waited: u64::try_from(self.waited.as_millis()).unwrap_or(u64::MAX),
+            window: self.window,
             limits: self.limits,
         };
         observation.limits.extend(missed);
@@ -299,6 +304,12 @@ impl Refusal {
     fn into_error(self, probe: &Probe) -> Error {
         Error::new("make ready", format!("a probe in {} ({})", probe.from, self.operation), self.errno)
     }
+}
+
+/// The kernel's real-time clock, in nanoseconds.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What a thread gave.

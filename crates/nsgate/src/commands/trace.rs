@@ -69,7 +69,7 @@ pub(crate) struct TraceArgs {
     yes: bool,
 
     /// Show every sighting and counter
-    #[arg(short, long, conflicts_with = "json")]
+    #[arg(short, long)]
     details: bool,
 
     /// Show one line: code, place, object
@@ -165,6 +165,7 @@ fn show(args: &TraceArgs, findings: &Findings, mended: &[Mended], output: &mut O
     let Findings { asked, world, observation, report } = findings;
     if args.json {
         let answer = json::trace::Trace::new(asked, world, observation, report);
+        let answer = if args.details { answer.detailed(world, observation) } else { answer };
         output.json(&if args.fix { answer.mended(mended) } else { answer })?;
     } else if args.brief {
         output.write(&human::trace::brief(report))?;

@@ -76,7 +76,7 @@ fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bo
     let mut text = heading("path");
     for (row, sight) in rows.iter().enumerate() {
         let before = rows[..row].iter().rev().find(|s| s.leg == sight.leg && carries(s) == carries(sight));
-        let mark = if matches!(sight.leg, Leg::Error | Leg::Question) { " " } else { "✓" };
+        let mark = if matches!(sight.leg, Leg::Error | Leg::Redirect | Leg::Question) { " " } else { "✓" };
         let _ = writeln!(
             text,
             "  {} {:netns_width$}  {:link_width$}  {}  {}",
@@ -110,7 +110,7 @@ fn way(way: Way) -> &'static str {
 /// A packet in few words: who to whom, and what was rewritten since it was seen `before`.
 fn packet(sight: &Sight, before: Option<&Sight>) -> String {
     let header = &sight.header;
-    if is_resolution(sight) || sight.leg == Leg::Error {
+    if is_resolution(sight) || matches!(sight.leg, Leg::Error | Leg::Redirect) {
         return header.text.clone();
     }
     let end = |address: IpAddr, port: Option<u16>| {
@@ -162,7 +162,7 @@ fn carries(sight: &Sight) -> bool {
 /// Whether a packet passed here once more: repeated by its sender, or one more of a connection's many segments.
 fn is_repeated(before: &Sight, sight: &Sight) -> bool {
     let place = |s: &Sight| (s.netns.clone(), s.link, s.way, s.leg, ends(&s.header));
-    let another_question = matches!(sight.leg, Leg::Question | Leg::Reply | Leg::Error);
+    let another_question = matches!(sight.leg, Leg::Question | Leg::Reply | Leg::Error | Leg::Redirect);
     let reset = before.header.reset == sight.header.reset;
     !another_question && reset && place(before) == place(sight) && carries(before) == carries(sight)
 }

@@ -2,5 +2,6 @@
 
 pub(crate) mod explain;
 pub(crate) mod lab;
+pub(crate) mod observation;
 pub(crate) mod plan;
 pub(crate) mod trace;

@@ -5,6 +5,7 @@ use nsgate_core::model::{Limit, LinkName, NetnsName, World};
 use nsgate_core::trace::{Leg, Observation, Sight, Way};
 use serde::Serialize;
 
+use super::observation::ObservationJson;
 use crate::commands::trace::Mended;
 use crate::inquiry::Asked;
 
@@ -21,6 +22,9 @@ pub(crate) struct Trace {
     further: Vec<VerdictJson>,
     path: Vec<PathJson>,
     limits: Vec<LimitJson>,
+    /// Everything that was learned, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observation: Option<Box<ObservationJson>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mended: Option<Vec<MendedJson>>,
 }
@@ -114,6 +118,7 @@ impl Trace {
             further: report.further.iter().map(VerdictJson::from).collect(),
             path: Vec::new(),
             limits: Vec::new(),
+            observation: None,
             mended: None,
         }
     }
@@ -126,6 +131,12 @@ impl Trace {
             limits: world.limits.iter().chain(&observation.limits).map(LimitJson::from).collect(),
             ..Self::unsent(asked, report)
         }
+    }
+
+    /// With everything that was learned of the probe.
+    #[must_use]
+    pub(crate) fn detailed(self, world: &World, observation: &Observation) -> Self {
+        Self { observation: Some(Box::new(ObservationJson::new(world, observation))), ..self }
     }
 
     /// With what was done before this trace to mend what it met.
@@ -220,7 +231,7 @@ impl PathJson {
 }
 
 /// Where on the packet's way an interface's tap stands.
-fn hook(way: Way) -> &'static str {
+pub(super) fn hook(way: Way) -> &'static str {
     match way {
         Way::In => "receive",
         Way::Out => "transmit",
@@ -228,11 +239,12 @@ fn hook(way: Way) -> &'static str {
 }
 
 /// What of the journey a sight is.
-fn direction(leg: Leg) -> &'static str {
+pub(super) fn direction(leg: Leg) -> &'static str {
     match leg {
         Leg::Request => "request",
         Leg::Answer => "answer",
         Leg::Error => "error",
+        Leg::Redirect => "redirect",
         Leg::Question => "neighbour-question",
         Leg::Reply => "neighbour-reply",
     }

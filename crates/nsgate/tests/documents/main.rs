@@ -1,0 +1,116 @@
+//! What nsgate says to programs, held against the schemas in `docs/reference`.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod schema;
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use schema::breaches;
+
+fn trace_schema() -> Value {
+    serde_json::from_str(include_str!("../../../../docs/reference/trace.schema.json")).unwrap()
+}
+
+/// Runs a lab without its mend and gives its JSON, which holds the answer of a trace.
+fn lab(name: &str) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nsgate"));
+    let output = command.args(["lab", name, "--no-fix", "--json"]).stdin(Stdio::null()).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Runs `nsgate trace` once more in the sandbox of a lab, with everything that it learns.
+fn trace_in_lab(name: &str, probe: &Value, options: &str) -> Value {
+    const MARK: &str = "the answer of nsgate trace:";
+    let text = |field: &str| probe[field].as_str().unwrap().to_owned();
+    let port = probe["port"].as_u64().map(|port| port.to_string()).unwrap_or_default();
+    let words = format!("{} {} --{} {port}", text("from"), text("destination"), text("protocol"));
+    let nsgate = env!("CARGO_BIN_EXE_nsgate");
+    let script = format!("echo '{MARK}'; {nsgate} trace {words} --json --details {options}; true\n");
+    let (read, mut write) = std::io::pipe().unwrap();
+    write.write_all(script.as_bytes()).unwrap();
+    drop(write);
+    let output = Command::new(nsgate).args(["lab", name, "--no-fix", "--shell"]).stdin(read).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let answer = text.split(MARK).nth(1).unwrap_or_else(|| panic!("{name}: no shell: {text}"));
+    serde_json::from_str(answer).unwrap_or_else(|error| panic!("{name}: {error}: {answer}"))
+}
+
+#[track_caller]
+fn assert_valid(schema: &Value, document: &Value, of: &str) {
+    let found = breaches(schema, document);
+    assert!(found.is_empty(), "{of}: {}\n{document:#}", found.join("\n"));
+}
+
+#[test]
+fn traces_are_as_their_schema_says() {
+    let schema = trace_schema();
+    for name in
+        ["article", "ipv6", "service-closed-udp", "filter-drop", "neighbour-failed", "mtu-exceeded", "delivered"]
+    {
+        let lab = lab(name);
+        let steps = lab["steps"].as_array().unwrap();
+        let traces: Vec<&Value> =
+            steps.iter().map(|step| &step["observed"]["trace"]).filter(|t| !t.is_null()).collect();
+        assert!(!traces.is_empty(), "{name}: no trace");
+        for trace in &traces {
+            assert_valid(&schema, trace, name);
+        }
+        let detailed = trace_in_lab(name, &traces[0]["probe"], "");
+        assert_valid(&schema, &detailed, name);
+        let observation = &detailed["observation"];
+        let length = |list: &Value| list.as_array().unwrap().len();
+        assert!(length(&observation["sightings"]) > 0, "{name}: {detailed:#}");
+        assert_eq!(length(&observation["sightings"]), length(&detailed["path"]), "{name}");
+        assert!(name != "filter-drop" || length(&observation["rules"]) > 0, "{detailed:#}");
+    }
+}
+
+#[test]
+fn a_trace_that_mended_is_as_its_schema_says() {
+    let probe = json!({"from": "ns_1", "destination": "114.114.114.114", "protocol": "icmp", "port": null});
+    let answer = trace_in_lab("article", &probe, "--fix --yes");
+    assert_valid(&trace_schema(), &answer, "mended");
+    assert_eq!(answer["mended"][0]["helped"], true, "{answer:#}");
+}
+
+#[test]
+fn a_trace_that_could_not_be_sent_is_as_its_schema_says() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nsgate"));
+    let output = command.args(["trace", "nobody-has-this-name", "127.0.0.1", "--json"]).output().unwrap();
+    assert_valid(&trace_schema(), &serde_json::from_slice(&output.stdout).unwrap(), "unsent");
+}
+
+#[test]
+fn a_schema_refuses_what_it_does_not_say() {
+    let schema = json!({
+        "type": "object", "additionalProperties": false, "required": ["a"],
+        "properties": {
+            "a": { "$ref": "#/$defs/number" },
+            "b": { "type": "array", "items": { "enum": ["x", null] } },
+            "c": { "type": ["string", "null"], "pattern": "^([0-9a-f]{2})*$" }
+        },
+        "$defs": { "number": { "type": "integer", "minimum": 1, "maximum": 3 } }
+    });
+    for good in [json!({"a": 1}), json!({"a": 3, "b": ["x", null], "c": "0aff"}), json!({"a": 2, "c": null})] {
+        assert_eq!(breaches(&schema, &good), [""; 0], "{good}");
+    }
+    let wrong = [
+        json!(1),
+        json!({}),
+        json!({"a": 0}),
+        json!({"a": 4}),
+        json!({"a": -2}),
+        json!({"a": "1"}),
+        json!({"a": 1.5}),
+        json!({"a": 1, "b": ["y"]}),
+        json!({"a": 1, "b": {}}),
+        json!({"a": 1, "c": "0af"}),
+        json!({"a": 1, "d": 1}),
+    ];
+    for wrong in wrong {
+        assert_eq!(breaches(&schema, &wrong).len(), 1, "{wrong}");
+    }
+}
