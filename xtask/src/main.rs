@@ -7,6 +7,7 @@ mod bench;
 mod interop;
 mod repository;
 mod scenarios;
+mod sightings;
 mod tidy;
 
 use std::process::{Command, ExitCode};
@@ -23,6 +24,9 @@ cargo xtask TASK
       --mend                      also run the fix that nsgate names, and probe again
       --unprivileged              as an ordinary user, though started by root
       -j N                        so many at once (default: one a processor)
+  sightings [DIR] [OPTIONS]       what nsgate sees of its probe, held against tcpdump and nft, in every scenario (root)
+      --only NAME,NAME...         these scenarios only
+      --nsgate FILE               this nsgate (default: it is built for release)
   interop [--no-install]          compare with Debian's ip, nft, iptables, tcpdump, conntrack
   bench [lab] [-n N]              how long the commands take
   ci                              everything that .ci/run does
@@ -51,9 +55,11 @@ fn run(task: &str, rest: &[String]) -> Result<bool> {
         "tidy" => tidy::run(rest),
         "scenarios" => scenarios::run(rest),
         scenarios::INSIDE => scenarios::inside(rest),
+        "sightings" => sightings::run(rest),
+        sightings::INSIDE => sightings::inside(rest),
         "interop" => interop::run(rest),
         "bench" => bench::run(rest),
         "ci" => Ok(Command::new(repository::root().join(".ci/run")).status()?.success()),
-        _ => anyhow::bail!("no such task; the tasks are tidy, scenarios, interop, bench, ci"),
+        _ => anyhow::bail!("no such task; the tasks are tidy, scenarios, sightings, interop, bench, ci"),
     }
 }

@@ -19,10 +19,10 @@ use anyhow::{Context, Result, ensure};
 
 use crate::repository;
 use arguments::Arguments;
-use judge::Outcome;
-use scenario::{Scenario, Tool};
+use scenario::Tool;
 
 pub(crate) use mend::{INSIDE, inside};
+pub(crate) use scenario::Scenario;
 
 /// Runs the chosen scenarios; false if one failed.
 #[expect(clippy::print_stdout, reason = "a developer's task speaks to its terminal")]
@@ -30,49 +30,54 @@ pub(crate) fn run(words: &[String]) -> Result<bool> {
     let arguments = Arguments::parse(words)?;
     let folder = fs::canonicalize(&arguments.folder)
         .with_context(|| format!("no scenarios at {}", arguments.folder.display()))?;
-    let chosen = choose(&folder, &arguments)?;
-    ensure!(!chosen.is_empty(), "no scenario of that name or cause in {}", folder.display());
+    let chosen = choose(&folder, &arguments.only, &arguments.codes)?;
     let readable = ReadableFolder::with(&[repository::build_release()?, env::current_exe()?])?;
     let tool = Tool {
         folder,
-        nsgate: readable.path.join("nsgate"),
-        xtask: readable.path.join("xtask"),
+        nsgate: readable.file("nsgate"),
+        xtask: readable.file("xtask"),
         mend: arguments.mend,
         unprivileged: arguments.unprivileged,
     };
-    let outcomes = run_all(&tool, &chosen, arguments.jobs);
+    let outcomes = each(&chosen, arguments.jobs, |scenario| scenario.judge(&tool));
     print!("{}", table::render(&outcomes));
     Ok(outcomes.iter().all(|(_, outcome)| !outcome.failed()))
 }
 
-/// The scenarios that the arguments ask for, sorted by name.
-fn choose(folder: &Path, arguments: &Arguments) -> Result<Vec<Scenario>> {
+/// The scenarios of these names and of these causes (none: all), sorted by name.
+pub(crate) fn choose(folder: &Path, names: &[String], causes: &[String]) -> Result<Vec<Scenario>> {
     let mut chosen = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.join("expect.json").is_file() {
             let scenario = Scenario::read(&path)?;
-            if arguments.wants(&scenario.name, &scenario.expectation.cause) {
+            let wanted = |wanted: &[String], has: &String| wanted.is_empty() || wanted.contains(has);
+            if wanted(names, &scenario.name) && wanted(causes, &scenario.expectation.cause) {
                 chosen.push(scenario);
             }
         }
     }
     chosen.sort_by(|a, b| a.name.cmp(&b.name));
-    for name in &arguments.only {
+    for name in names {
         ensure!(chosen.iter().any(|scenario| scenario.name == *name), "no scenario {name}");
     }
+    ensure!(!chosen.is_empty(), "no scenario of that name or cause in {}", folder.display());
     Ok(chosen)
 }
 
-/// Runs them, several at once, and gives the outcomes in the order of the scenarios.
-fn run_all<'a>(tool: &Tool, scenarios: &'a [Scenario], jobs: usize) -> Vec<(&'a Scenario, Outcome)> {
+/// Does something with each scenario, several at once, and gives the outcomes in the order of the scenarios.
+pub(crate) fn each<T: Send>(
+    scenarios: &[Scenario],
+    jobs: usize,
+    work: impl Fn(&Scenario) -> T + Sync,
+) -> Vec<(&Scenario, T)> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..jobs.min(scenarios.len()) {
             scope.spawn(|| {
                 while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < scenarios.len()) {
-                    let outcome = scenarios[at].judge(tool);
+                    let outcome = work(&scenarios[at]);
                     if let Ok(mut done) = done.lock() {
                         done.push((at, outcome));
                     }
@@ -86,12 +91,13 @@ fn run_all<'a>(tool: &Tool, scenarios: &'a [Scenario], jobs: usize) -> Vec<(&'a 
 }
 
 /// A folder that every user may read, with copies of programs that lie where some users may not look.
-struct ReadableFolder {
+pub(crate) struct ReadableFolder {
     path: PathBuf,
 }
 
 impl ReadableFolder {
-    fn with(programs: &[PathBuf]) -> Result<Self> {
+    /// Copies programs there.
+    pub(crate) fn with(programs: &[PathBuf]) -> Result<Self> {
         use std::os::unix::fs::PermissionsExt;
         let path = env::temp_dir().join(format!("nsgate-scenarios-{}", process::id()));
         fs::create_dir(&path).with_context(|| format!("creating {}", path.display()))?;
@@ -103,6 +109,11 @@ impl ReadableFolder {
             fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
         }
         Ok(folder)
+    }
+
+    /// Where a program of this name lies there.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
     }
 }
 

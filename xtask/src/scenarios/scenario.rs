@@ -1,5 +1,6 @@
 //! One scenario: read from its folder, built and probed in an isolated root, judged.
 
+use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -70,21 +71,35 @@ impl Scenario {
     }
 
     fn answer(&self, tool: &Tool) -> Result<Value> {
-        let mut command = Command::new(tool.folder.join("run"));
-        command.args(["exec", &self.name, "--"]);
+        let mut inside = vec![tool.nsgate.as_os_str()];
         if tool.mend {
-            command.arg(&tool.xtask).arg(INSIDE);
+            inside = vec![tool.xtask.as_os_str(), INSIDE.as_ref(), tool.nsgate.as_os_str()];
         }
-        command.arg(&tool.nsgate).args(&self.trace).current_dir("/");
+        let mut command = self.command(&tool.folder, &inside);
         if tool.unprivileged && is_root() {
             command.uid(NOBODY).gid(NOBODY).env("HOME", "/");
         }
-        let Finished { stdout, stderr } = finish(&mut command)?;
-        match serde_json::from_str(&stdout) {
-            Ok(answer) => Ok(answer),
-            Err(_) if stdout.trim().is_empty() => bail!("no answer: {}", last_line(&stderr)),
-            Err(error) => bail!("the answer is no JSON ({error}): {}", last_line(&stdout)),
-        }
+        answer_of(&mut command)
+    }
+
+    /// Builds it, runs a command inside with the words after `nsgate`, and gives its answer.
+    pub(crate) fn run(&self, folder: &Path, inside: &[&OsStr]) -> Result<Value> {
+        answer_of(&mut self.command(folder, inside))
+    }
+
+    fn command(&self, folder: &Path, inside: &[&OsStr]) -> Command {
+        let mut command = Command::new(folder.join("run"));
+        command.args(["exec", &self.name, "--"]).args(inside).args(&self.trace).current_dir("/");
+        command
+    }
+}
+
+fn answer_of(command: &mut Command) -> Result<Value> {
+    let Finished { stdout, stderr } = finish(command)?;
+    match serde_json::from_str(&stdout) {
+        Ok(answer) => Ok(answer),
+        Err(_) if stdout.trim().is_empty() => bail!("no answer: {}", last_line(&stderr)),
+        Err(error) => bail!("the answer is no JSON ({error}): {}", last_line(&stdout)),
     }
 }
 
