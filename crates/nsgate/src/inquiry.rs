@@ -155,6 +155,9 @@ const MOST_WATCHED: usize = 64;
 /// Sends the probe and gathers everything that is learned of it; `kernel`: also what the kernel drops, which takes root.
 pub(crate) fn observe(probe: &Probe, wait: Duration, kernel: bool) -> Result<(World, Observation), Error> {
     let world = snapshot::take_as_far_as(Reach::Wired, std::slice::from_ref(&probe.from))?;
+    // It may have been asked for by another of its names, such as that of a container.
+    let from = world.namespace(&probe.from).map_or(&probe.from, |netns| &netns.name).clone();
+    let probe = &Probe { from, ..probe.clone() };
     let path = planned_path(&world, &probe.from, probe.source, probe.destination);
     let watched = to_watch(&world, &path, MOST_WATCHED);
     let means = Means { kernel, filters: to_trace(&world, &watched) };

@@ -102,6 +102,15 @@ impl NetnsName {
         !self.is_host() && !self.is_path() && !self.0.contains(':')
     }
 
+    /// Whether somebody chose this name under `/run/netns`: engines end the ones that they make up with a UUID.
+    pub fn is_chosen(&self) -> bool {
+        const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
+        let groups: Vec<&str> = self.0.rsplit('-').take(GROUPS.len()).collect();
+        let lengths = groups.iter().rev().map(|group| group.len());
+        let digits = groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        self.is_plain() && !(lengths.eq(GROUPS) && digits)
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

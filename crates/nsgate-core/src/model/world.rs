@@ -76,6 +76,11 @@ impl World {
         self.namespaces.iter().find(|n| n.name == *name || n.aliases.contains(name))
     }
 
+    /// What people call the namespace of this name.
+    pub fn title<'a>(&'a self, name: &'a NetnsName) -> &'a NetnsName {
+        self.namespace(name).map_or(name, Namespace::title)
+    }
+
     /// The namespace and interface at the other end of a wire, if both are known.
     pub fn peer(&self, netns: &Namespace, link: &Link) -> Option<(&Namespace, &Link)> {
         let (there, index) = match &link.peer {
@@ -110,6 +115,12 @@ impl Namespace {
         }
     }
 
+    /// What people call it: a container's name says more than a number, or than a name that a machine made up.
+    pub fn title(&self) -> &NetnsName {
+        let of_container = self.aliases.iter().find(|alias| alias.container().is_some());
+        of_container.filter(|_| !self.name.is_host() && !self.name.is_chosen()).unwrap_or(&self.name)
+    }
+
     /// The interface of this number.
     pub fn link(&self, index: LinkIndex) -> Option<&Link> {
         self.links.iter().find(|l| l.index == index)
@@ -129,5 +140,35 @@ impl Namespace {
     pub fn setting_of_all(&self, family: Family, setting: Setting) -> Option<i64> {
         let name = super::Sysctl::of_all(family, setting.name(family)?);
         self.sysctls.number(name.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_called_by_its_name_unless_somebody_named_its_namespace() {
+        let uuid = "3ebd6a47-a205-549e-cf05-a65e4281dbff";
+        let (made_up, other) = (format!("netns-{uuid}"), format!("cni-{uuid}"));
+        for (name, title) in [
+            (&*made_up, "podman:web"),
+            (&*other, "podman:web"),
+            (uuid, "podman:web"),
+            ("pid:7", "podman:web"),
+            ("/run/docker/netns/5e1f", "podman:web"),
+            ("blue", "blue"),
+            ("host", "host"),
+            ("netns-3ebd6a47-a205-549e-cf05-a65e4281dbfg", "netns-3ebd6a47-a205-549e-cf05-a65e4281dbfg"),
+        ] {
+            let mut world = World::default();
+            let mut netns = Namespace::new(name.parse().unwrap(), 1);
+            assert_eq!(netns.title().as_str(), name, "no other name is known");
+            netns.aliases = vec!["/run/netns/x".parse().unwrap(), "podman:web".parse().unwrap()];
+            world.namespaces.push(netns);
+            for asked in [name, "podman:web"] {
+                assert_eq!(world.title(&asked.parse().unwrap()).as_str(), title);
+            }
+        }
     }
 }

@@ -36,10 +36,8 @@ pub(super) fn read(reading: &mut Reading, seen: &mut Seen, reach: Reach) -> Resu
         return Ok(());
     }
     if reach == Reach::Wired {
-        // What engines and mounts tell is little to read and often enough.
-        if leads_out_of_sight(reading) {
-            follow_wires(reading, seen, &Processes::default())?;
-        }
+        // What engines and mounts tell is little to read and often enough. It also tells containers' names.
+        follow_wires(reading, seen, &Processes::default())?;
         if !leads_out_of_sight(reading) {
             return Ok(());
         }

@@ -13,23 +13,25 @@ use crate::output::style::{BAD, FAINT, GOOD, HEADING, TYPED, paint};
 
 /// The whole answer.
 pub(crate) fn show(asked: &Asked, world: &World, observation: &Observation, report: &Report, details: bool) -> String {
-    let mut text = headline(asked, &report.verdict);
+    let mut text = headline(asked, world, &report.verdict);
     text += &path(world, observation, &report.verdict, details);
     let verdict = &report.verdict;
     if !verdict.evidence.is_empty() && (details || verdict.cause != Cause::Delivered) {
         text += &heading("evidence");
         for evidence in &verdict.evidence {
-            text += &wrap(&evidence_line(evidence), 2);
+            text += &wrap(&titled(world, &evidence_line(evidence)), 2);
         }
     }
     text += &mend(verdict);
     for further in &report.further {
         text += &heading("then it would meet");
-        text += &wrap(&format!("{} at {}: {}", further.cause, place(&further.place), further.summary), 2);
+        let what = format!("{} at {}: {}", further.cause, place(&further.place), further.summary);
+        text += &wrap(&titled(world, &what), 2);
     }
     for limit in world.limits.iter().chain(&observation.limits) {
         let of = limit.netns.as_ref().map(|n| format!(" of {n}")).unwrap_or_default();
-        text += &paint(FAINT, wrap(&format!("not looked at: {}{of} ({})", limit.what, limit.why), 0).trim_end());
+        let what = format!("not looked at: {}{of} ({})", limit.what, limit.why);
+        text += &paint(FAINT, wrap(&titled(world, &what), 0).trim_end());
         text.push('\n');
     }
     text
@@ -41,15 +43,36 @@ pub(crate) fn brief(report: &Report) -> String {
     format!("{}\t{}\t{}\n", verdict.cause, place(&verdict.place), verdict.object)
 }
 
-fn headline(what: &Asked, verdict: &Verdict) -> String {
+fn headline(what: &Asked, world: &World, verdict: &Verdict) -> String {
     let mut text = String::new();
     if verdict.cause == Cause::Delivered {
         let _ = writeln!(text, "{} {what}", paint(GOOD, "✓ delivered:"));
         return text;
     }
     let _ = writeln!(text, "{} {what}", paint(BAD, "✗ lost:"));
-    let _ = writeln!(text, "  {} at {}", paint(BAD, verdict.cause.code()), place(&verdict.place));
-    text + &wrap(&verdict.summary, 2)
+    let _ = writeln!(text, "  {} at {}", paint(BAD, verdict.cause.code()), titled(world, &place(&verdict.place)));
+    text + &wrap(&titled(world, &verdict.summary), 2)
+}
+
+/// A text with each namespace called as people call it. Commands are left alone: they take the names that tools know.
+fn titled(world: &World, text: &str) -> String {
+    let mut text = text.to_owned();
+    for netns in world.namespaces.iter().filter(|netns| netns.title() != &netns.name) {
+        let (name, title) = (netns.name.as_str(), netns.title().as_str());
+        let mut done = String::new();
+        let mut rest = text.as_str();
+        while let Some(at) = rest.find(name) {
+            let (before, behind) = (&rest[..at], &rest[at + name.len()..]);
+            // `pid:7` is not meant where `pid:71` is written.
+            let within = behind.starts_with(|c: char| c.is_ascii_alphanumeric());
+            done += before;
+            done += if within { name } else { title };
+            rest = behind;
+        }
+        done += rest;
+        text = done;
+    }
+    text
 }
 
 fn heading(title: &str) -> String {
@@ -70,8 +93,9 @@ fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bo
         let link = world.namespace(&s.netns).and_then(|n| n.link(s.link));
         link.map_or_else(|| s.link.0.to_string(), |l| l.name.to_string())
     };
-    let netns_width = rows.iter().map(|s| s.netns.as_str().len()).max().unwrap_or(0);
-    let netns_width = netns_width.max(verdict.place.netns.as_str().len());
+    let ends = (verdict.cause != Cause::Delivered).then_some(&verdict.place.netns);
+    let shown = rows.iter().map(|sight| &sight.netns).chain(ends);
+    let netns_width = shown.map(|netns| world.title(netns).as_str().len()).max().unwrap_or(0);
     let link_width = rows.iter().map(|s| name(s).len()).max().unwrap_or(0);
     let mut text = heading("path");
     for (row, sight) in rows.iter().enumerate() {
@@ -81,7 +105,7 @@ fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bo
             text,
             "  {} {:netns_width$}  {:link_width$}  {}  {}",
             paint(GOOD, mark),
-            sight.netns,
+            world.title(&sight.netns),
             name(sight),
             way(sight.way),
             if details { sight.header.text.clone() } else { packet(sight, before) }
@@ -93,7 +117,7 @@ fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bo
             text,
             "  {} {:netns_width$}  {link:link_width$}       {}",
             paint(BAD, "✗"),
-            verdict.place.netns,
+            world.title(&verdict.place.netns),
             verdict.object
         );
     }
@@ -206,4 +230,21 @@ fn mend(verdict: &Verdict) -> String {
         text += &wrap(advice, 0);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use nsgate_core::model::Namespace;
+
+    use super::*;
+
+    #[test]
+    fn texts_call_containers_by_their_names() {
+        let mut world = World::default();
+        let mut container = Namespace::new("pid:7".parse().unwrap(), 1);
+        container.aliases = vec!["docker:web".parse().unwrap()];
+        world.namespaces = vec![container, Namespace::new("pid:71".parse().unwrap(), 2)];
+        let text = "a packet left pid:7 for pid:71 and came back to pid:7";
+        assert_eq!(titled(&world, text), "a packet left docker:web for pid:71 and came back to docker:web");
+    }
 }

@@ -90,7 +90,7 @@ mod tests {
             "ip rule add priority 7 from 1.1.1.0/24 table 7",
             "nft add table ip nat",
             "nft add chain ip nat post '{ type nat hook postrouting priority srcnat; policy accept; }'",
-            "nft add rule ip nat post ip saddr 1.1.1.0/24 oifname eth2 snat to 10.20.30.182",
+            "nft add rule ip nat post ip saddr 1.1.1.0/24 oifname eth2 counter snat to 10.20.30.182 comment noted",
         ]);
         let mut mv = world.namespaces[0].links.pop().unwrap();
         mv.peer = Peer::There(NetnsName::host(), world.namespaces[0].link_named("veth3").unwrap().index);

@@ -3,14 +3,14 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use nsgate_core::model::ruleset::{ChainKind, Expression, IpSet, Ruleset, Table, text};
+use nsgate_core::model::ruleset::{ChainKind, Expression, IpSet, Rule, Ruleset, Table, text};
 use nsgate_core::model::{
     Address, Family, Link, LinkKind, Listener, Namespace, NeighbourState, NextHop, Route, RouteKind, Setting,
     TABLE_LOCAL, TABLE_MAIN, Transport,
 };
 
 use super::printable;
-use crate::output::human::WIDTH;
+use crate::output::human::{WIDTH, wrap_to};
 use crate::output::style::{BAD, HEADING, paint};
 
 /// How many rules, listeners or routes are shown in full.
@@ -18,8 +18,9 @@ const MOST: usize = 8;
 
 /// The whole block.
 pub(super) fn show(namespace: &Namespace) -> String {
-    let mut text = format!("\n{}", paint(HEADING, namespace.name.as_str()));
-    for alias in &namespace.aliases {
+    let mut text = format!("\n{}", paint(HEADING, namespace.title().as_str()));
+    let names = [&namespace.name].into_iter().chain(&namespace.aliases);
+    for alias in names.filter(|name| *name != namespace.title()) {
         let _ = write!(text, ", also {alias}");
     }
     text.push('\n');
@@ -31,7 +32,7 @@ pub(super) fn show(namespace: &Namespace) -> String {
     text += &field("unresolved", unresolved(namespace));
     text += &field("filter", filter(&namespace.ruleset));
     text += &field("ipsets", ipsets(&namespace.ruleset));
-    text += &field("translates", translations(&namespace.ruleset));
+    text += &lines("translates", translations(&namespace.ruleset));
     text += &field("listens", listeners(&namespace.listeners));
     text
 }
@@ -206,13 +207,24 @@ fn translations(ruleset: &Ruleset) -> Vec<String> {
         let nat = |kind: Option<ChainKind>| kind.is_none_or(|kind| kind == ChainKind::Nat);
         for chain in table.chains.iter().filter(|chain| nat(chain.base.as_ref().map(|base| base.kind))) {
             let translating = chain.rules.iter().filter(|rule| rule.expressions.iter().any(translates));
-            lines.extend(translating.map(|rule| printable(&text::rule(table.family, &table.sets, rule))));
+            lines.extend(translating.map(|rule| printable(&text::rule(table.family, &table.sets, &gist(rule)))));
         }
     }
     let count = lines.len();
     lines.truncate(MOST);
     lines.extend(more(count, "rules"));
     lines
+}
+
+/// A rule without what it counts and what is noted on it.
+fn gist(rule: &Rule) -> Rule {
+    let told = |expression: &&Expression| match expression {
+        Expression::Counter { .. } => false,
+        Expression::XtMatch { name, .. } => name != "comment",
+        _ => true,
+    };
+    let expressions = rule.expressions.iter().filter(told).cloned().collect();
+    Rule { handle: rule.handle, expressions, comment: None }
 }
 
 fn translates(expression: &Expression) -> bool {
@@ -242,6 +254,20 @@ fn listeners(listeners: &[Listener]) -> Vec<String> {
 
 fn more(count: usize, of: &str) -> Option<String> {
     (count > MOST).then(|| format!("and {} more {of}", count - MOST))
+}
+
+/// A named list, one item a line; what is too long for a line is continued further in.
+fn lines(name: &str, items: impl IntoIterator<Item = String>) -> String {
+    const INDENT: usize = 14;
+    let mut text = String::new();
+    for item in items {
+        let mut head = if text.is_empty() { format!("  {name:10}  ") } else { " ".repeat(INDENT) };
+        for line in wrap_to(WIDTH - INDENT - 2, &item, 0).lines() {
+            let _ = writeln!(text, "{head}{line}");
+            head = " ".repeat(INDENT + 2);
+        }
+    }
+    text
 }
 
 /// A named list; nothing if it is empty.

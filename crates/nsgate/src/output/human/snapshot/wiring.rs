@@ -20,7 +20,7 @@ pub(super) fn show(world: &World) -> String {
     let mut text = String::new();
     for root in 0..world.namespaces.len() {
         if tree.visited.insert(root) {
-            let _ = writeln!(text, "  {}", world.namespaces[root].name);
+            let _ = writeln!(text, "  {}", world.namespaces[root].title());
             tree.branches(root, &tree.tops(root), "  ", 0, &mut text);
         }
     }
@@ -107,7 +107,7 @@ impl<'a> Tree<'a> {
     /// One interface in words.
     fn row(&self, home: usize, place: Place) -> String {
         let link = self.link(place);
-        let elsewhere = if place.0 == home { String::new() } else { format!(" in {}", self.netns(place).name) };
+        let elsewhere = if place.0 == home { String::new() } else { format!(" in {}", self.netns(place).title()) };
         let kind = match &link.kind {
             LinkKind::Bridge(_) => " (bridge)".to_owned(),
             LinkKind::Macvlan { mode } => format!(" (macvlan, {})", printable(mode)),
@@ -128,7 +128,7 @@ impl<'a> Tree<'a> {
             (_, Some(far)) => {
                 let bridge = self.link(far).master.and_then(|master| self.netns(far).link(master));
                 let bridge = bridge.map(|bridge| format!(" on {}", bridge.name)).unwrap_or_default();
-                format!(" ── {}{bridge} in {}", self.link(far).name, self.netns(far).name)
+                format!(" ── {}{bridge} in {}", self.link(far).name, self.netns(far).title())
             }
             (LinkKind::Physical, _) => " ── outside".into(),
             (LinkKind::Tun, _) => match &link.process {
@@ -139,7 +139,7 @@ impl<'a> Tree<'a> {
             (LinkKind::Veth, _) => " ── out of sight".into(),
             _ if matches!(link.peer, Peer::Hidden(_)) => ", on what is out of sight".into(),
             _ if link.master.is_some() => self.peer(place).map_or_else(String::new, |lower| {
-                format!(", on {} in {}", self.link(lower).name, self.netns(lower).name)
+                format!(", on {} in {}", self.link(lower).name, self.netns(lower).title())
             }),
             _ => String::new(),
         }
