@@ -9,7 +9,7 @@ use std::fmt;
 
 use nsgate_core::model::NetnsName;
 use nsgate_core::plan::mark;
-use nsgate_core::plan::{Action, State, Step};
+use nsgate_core::plan::{Action, IptablesChange, IptablesRule, State, Step};
 use rustix::process::Signal;
 
 use self::journal::Journal;
@@ -128,12 +128,28 @@ impl Performer {
                 netns::delete(name)
             }
             Action::Sysctl { name, value, .. } => sysctl::write(&Netns::open(&step.netns)?, name, value).map(drop),
+            Action::Iptables(change, rule) => self.iptables(&step.netns, *change, rule),
             Action::Nft { commands, .. } => nftables::commit(self.filter_socket(&step.netns)?, commands, None),
             _ => {
                 let address_protocol = self.address_protocol;
                 rtnetlink::perform(&mut self.open(&step.netns)?.routing, step, address_protocol)
             }
         }
+    }
+
+    /// Changes a table of iptables-nft; the rule's number is a place among the rules that stand there now.
+    fn iptables(&mut self, netns: &NetnsName, change: IptablesChange, rule: &IptablesRule) -> Result<(), Error> {
+        let object = || format!("chain {} of {}", rule.chain, rule.program());
+        if rule.legacy {
+            let why = "tables of the older engine are changed by its own program";
+            return Err(Error::explained(Kind::MissingFeature, "change", object(), why));
+        }
+        let socket = self.filter_socket(netns)?;
+        let standing = nftables::ruleset(socket)?.ruleset;
+        let why = "the chain is not there, or has no such rule";
+        let missing = || Error::explained(Kind::NotFound, "change", object(), why);
+        let commands = rule.commands(change, &standing).ok_or_else(missing)?;
+        nftables::commit(socket, &commands, Some(standing.generation))
     }
 
     fn filter_socket(&mut self, name: &NetnsName) -> Result<&mut Socket, Error> {

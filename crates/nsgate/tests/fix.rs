@@ -106,6 +106,23 @@ fn the_next_cause_follows_and_each_is_told_with_what_takes_it_back() {
 }
 
 #[test]
+fn a_table_of_iptables_gets_a_rule_of_iptables() {
+    test(|| {
+        gateway();
+        build(&[
+            "sysctl -w net.ipv4.ip_forward=1",
+            "nft add table ip filter",
+            "nft add chain ip filter FORWARD '{ type filter hook forward priority filter; policy drop; }'",
+            "nft add chain ip filter DOCKER-USER",
+            "nft add rule ip filter FORWARD counter jump DOCKER-USER",
+        ]);
+        let (told, _) = trace(0, "ns_1 114.114.114.114 --fix --yes");
+        assert!(told.contains("\n  iptables-nft -I DOCKER-USER -s 1.1.1.2 -d 114.114.114.114 -p icmp"), "{told}");
+        assert!(told.contains("\n  iptables-nft -D DOCKER-USER -s 1.1.1.2 -d 114.114.114.114 -p icmp"), "{told}");
+    });
+}
+
+#[test]
 fn a_mend_that_does_not_help_is_taken_back() {
     test(|| {
         gateway();

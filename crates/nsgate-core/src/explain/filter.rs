@@ -2,7 +2,7 @@
 
 use super::passage::Passage;
 use super::resolution::Unresolved;
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend, owner, told};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, let_pass, mend, owner, told};
 use crate::filter::{
     Connection, Decision, Device, End, Layer, Membership, Subject, Walk, membership, nearest_passed, walk,
 };
@@ -46,12 +46,12 @@ fn verdict(loss: &Loss<'_>, passage: &Passage<'_>, hook: Hook, decision: Decisio
         let besides = of_sets(loss.netns, walk, &decision).into_iter().chain(of_nearest(loss, walk, &decision));
         verdict = besides.fold(verdict, Verdict::shown_by);
     }
-    let mend = passage.at(hook).map(|walk| mend::let_pass(loss.netns, hook, &decision, &walk.after));
+    let mend = passage.at(hook).map(|walk| let_pass::let_pass(loss.netns, hook, &decision, &walk.after));
     with_mend(verdict, mend, &decision)
 }
 
 /// With the rule that lets the packet pass, and how it is taken away again.
-fn with_mend(verdict: Verdict, mend: Option<mend::LetPass>, decision: &Decision<'_>) -> Verdict {
+fn with_mend(verdict: Verdict, mend: Option<let_pass::LetPass>, decision: &Decision<'_>) -> Verdict {
     let owner = owner::of(decision.table, decision.chain)
         .map(|o| format!(" The rule looks like {o}'s: change it there, or it comes back."))
         .unwrap_or_default();

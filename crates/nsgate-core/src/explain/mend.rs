@@ -5,15 +5,14 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Loss;
-use crate::filter::{Connection, Decision, End, Subject, walk};
-use crate::model::ruleset::{Hook, Ruleset, parse};
+use crate::filter::Decision;
+use crate::model::ruleset::{Ruleset, parse};
 use crate::model::segment::{Place as At, Segment};
 use crate::model::{
     Family, ForwardingEntry, Link, LinkName, Mac, Namespace, Neighbour, Route, RouteKind, Rule, Setting, Sysctl,
 };
 use crate::plan::{Action, Change, Hop, LinkSetting, NewAddress, NewForwarding, NewNeighbour, NewRoute, Plan, Step};
 use crate::trace::{Leg, Way};
-use nsgate_packet::{Icmp, IcmpError, Transport};
 
 /// Sets a kernel setting.
 pub(super) fn sysctl(netns: &Namespace, name: &Sysctl, value: &str, before: i64) -> Plan {
@@ -204,80 +203,6 @@ pub(super) fn route_back(loss: &Loss<'_>) -> Plan {
     let Some(via) = via else { return Plan::default() };
     let route = NewRoute::through(IpNet::from(loss.destination), via, link.name.clone());
     Plan::of(Step::new(loss.here(), Action::Route(Change::Add, route)))
-}
-
-/// What lets a dropped packet pass.
-pub(super) struct LetPass {
-    /// The rules to add.
-    pub(super) plan: Plan,
-    /// The line that takes them away again.
-    pub(super) undo: Vec<String>,
-}
-
-/// The comment that the rules of a mend bear, by which they are found again.
-pub(super) const COMMENT: &str = "nsgate-mend";
-
-/// Accepts this one flow, and its answers where they would be dropped too, in front of what drops it.
-pub(super) fn let_pass(netns: &Namespace, hook: Hook, decision: &Decision<'_>, subject: &Subject<'_>) -> LetPass {
-    let chain = format!("{} {} {}", decision.table.family.name(), decision.table.name, decision.chain.name);
-    let place = match decision.rule {
-        Some(rule) => format!("insert rule {chain} position {}", rule.handle),
-        None => format!("add rule {chain}"),
-    };
-    let answers = subject.connection == Connection::established();
-    let answered = subject.connection != Connection::related();
-    let back = (answers || answered && answer_is_dropped(subject, hook, decision))
-        .then(|| "ct state established,related".to_string());
-    let flow = flow_text(subject).filter(|_| !answers);
-    let line = |matches: String| format!("{place} {matches} accept comment \"{COMMENT}\"\n");
-    let text: String = [back, flow].into_iter().flatten().map(line).collect();
-    let commands = parse::commands(&text, &netns.ruleset).unwrap_or_default();
-    if commands.is_empty() || netns.ruleset.is_legacy(decision.table) {
-        return LetPass { plan: Plan::default(), undo: Vec::new() };
-    }
-    let enter = if netns.name.is_host() { String::new() } else { format!("ip netns exec {} ", netns.name) };
-    let undo = format!(
-        "{enter}nft -a list chain {chain} | sed -n 's/.*\"{COMMENT}\" # handle //p' | xargs -rn1 {enter}nft delete rule {chain} handle"
-    );
-    LetPass { plan: Plan::of(Step::new(&netns.name, Action::Nft { commands, undo: None })), undo: vec![undo] }
-}
-
-/// Whether the same chain drops what comes back.
-fn answer_is_dropped(subject: &Subject<'_>, hook: Hook, decision: &Decision<'_>) -> bool {
-    let back = subject.answered();
-    let end = walk(&back, hook).end;
-    matches!(end, End::Lost(d) if d.chain.name == decision.chain.name && d.table.name == decision.table.name)
-}
-
-/// The conditions that hold for one flow only.
-fn flow_text(subject: &Subject<'_>) -> Option<String> {
-    let ip = subject.ip()?;
-    if let Transport::Icmp(Icmp::Error(error)) = ip.transport() {
-        // Whoever is on the way may have to send one.
-        return errors_text(&error);
-    }
-    let word = if ip.source.is_ipv4() { "ip" } else { "ip6" };
-    let transport = match ip.transport() {
-        Transport::Tcp(tcp) => format!(" tcp dport {}", tcp.destination_port),
-        Transport::Udp(udp) => format!(" udp dport {}", udp.destination_port),
-        Transport::Icmp(_) if ip.source.is_ipv4() => " icmp type echo-request".into(),
-        Transport::Icmp(_) => " icmpv6 type echo-request".into(),
-        _ => String::new(),
-    };
-    Some(format!("{word} saddr {} {word} daddr {}{transport}", ip.source, ip.destination))
-}
-
-/// The conditions that hold for errors of this type.
-fn errors_text(error: &IcmpError<'_>) -> Option<String> {
-    let name = match (error.family == nsgate_packet::Family::V4, error.icmp_type) {
-        (true, 3) => "icmp type destination-unreachable",
-        (true, 11) => "icmp type time-exceeded",
-        (false, 1) => "icmpv6 type destination-unreachable",
-        (false, 2) => "icmpv6 type packet-too-big",
-        (false, 3) => "icmpv6 type time-exceeded",
-        _ => return None,
-    };
-    Some(name.to_owned())
 }
 
 /// Takes a rule away; a policy is left alone.

@@ -15,6 +15,7 @@ mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod forwarding;
+mod let_pass;
 mod link;
 mod loss;
 mod martian;

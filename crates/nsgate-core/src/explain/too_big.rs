@@ -6,7 +6,7 @@
 use nsgate_packet::{Icmp, IcmpError, Transport, build};
 
 use super::turn::{Turn, turns};
-use super::{Loss, Stage, filter, mend};
+use super::{Loss, Stage, filter, let_pass};
 use crate::filter::{Connection, Decision, Device, End, Layer, Subject, walk};
 use crate::model::ruleset::Hook;
 use crate::model::{Link, Namespace};
@@ -18,7 +18,7 @@ pub(super) struct Eaten<'a> {
     /// The rule or policy.
     pub(super) decision: Decision<'a>,
     /// What lets the error pass.
-    pub(super) mend: mend::LetPass,
+    pub(super) mend: let_pass::LetPass,
 }
 
 impl Eaten<'_> {
@@ -92,7 +92,7 @@ fn subject<'a>(netns: &'a Namespace, error: &[u8]) -> Subject<'a> {
 fn dropped<'a>(subject: &Subject<'a>, hook: Hook) -> Option<Eaten<'a>> {
     match walk(subject, hook) {
         crate::filter::Walk { end: End::Lost(decision), after, .. } => {
-            let mend = mend::let_pass(subject.netns, hook, &decision, &after);
+            let mend = let_pass::let_pass(subject.netns, hook, &decision, &after);
             Some(Eaten { netns: subject.netns, decision, mend })
         }
         _ => None,

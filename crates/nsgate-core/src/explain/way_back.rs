@@ -3,7 +3,7 @@
 //! Most steps know their inverse. A rule that was added is known by its handle only once it stands, so it is looked for in
 //! the World after the mend: the rules that bear the mend's comment and were not there before.
 
-use super::mend::COMMENT;
+use super::let_pass::COMMENT;
 use crate::model::ruleset::{Command, Ruleset, TableId};
 use crate::model::{NetnsName, World};
 use crate::plan::{Action, Plan, Step};

@@ -6,6 +6,7 @@
 
 mod compile;
 mod inventory;
+mod iptables;
 mod link;
 pub mod mark;
 mod parse;
@@ -21,6 +22,7 @@ mod words;
 
 pub use compile::{CompileError, Compiled, compile};
 pub use inventory::{Inventory, StandingMember, StandingNetwork, inventory};
+pub use iptables::{IptablesChange, IptablesRule, PacketKind, kept_by_iptables};
 pub use link::{LinkSetting, MacvlanMode, NewKind, NewLink, VethPeer, Vxlan, XdpMode};
 pub use parse::ParseError;
 pub use remove::{instances, remove};

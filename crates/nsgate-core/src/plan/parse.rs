@@ -4,6 +4,7 @@
 //! A line holds one step; what it does not understand it refuses, saying what it expected and where.
 
 mod cursor;
+mod iptables;
 mod link;
 mod route;
 mod traffic_control;
@@ -34,7 +35,7 @@ impl Step {
         let mut action = None;
         while action.is_none() {
             // `ip netns exec NAME` and `nsenter` only say where; a command follows them.
-            action = match words.take("a command: ip, bridge, tc, sysctl, nft or nsenter")? {
+            action = match words.take("a command: ip, bridge, tc, sysctl, nft, iptables-nft or nsenter")? {
                 "ip" => ip(&mut words, &mut netns)?,
                 "bridge" => Some(bridge(&mut words, &mut netns)?),
                 "tc" => {
@@ -47,7 +48,10 @@ impl Step {
                     netns = nsenter(&mut words)?;
                     None
                 }
-                _ => return Err(words.unexpected("ip, bridge, tc, sysctl, nft or nsenter")),
+                program => match iptables::PROGRAMS.into_iter().find(|(name, ..)| *name == program) {
+                    Some((_, family, legacy)) => Some(iptables::iptables(&mut words, family, legacy)?),
+                    None => return Err(words.unexpected("ip, bridge, tc, sysctl, nft, iptables-nft or nsenter")),
+                },
             };
         }
         let action = words.required(action, "a command")?;

@@ -8,6 +8,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::step::{Action, Change, Hop, NewAddress, NewForwarding, NewNeighbour, NewRoute, Step};
+use super::{IptablesChange, IptablesRule, PacketKind};
 use super::{LinkSetting, MacvlanMode, NewKind, NewLink, OldFilter, RootQueue, VethPeer, Vxlan, XdpMode};
 use crate::model::{
     Family, Handle, LinkName, Mac, NeighbourState, NetnsName, PortState, RouteKind, Rule, RuleAction, Scope, Sysctl,
@@ -274,6 +275,37 @@ fn old_filter() -> impl Strategy<Value = OldFilter> {
     (link_name(), parent, any::<u16>()).prop_map(|(dev, parent, priority)| OldFilter { dev, parent, priority })
 }
 
+fn iptables_rule() -> impl Strategy<Value = IptablesRule> {
+    let kind = prop_oneof![
+        any::<u16>().prop_map(PacketKind::Tcp),
+        any::<u16>().prop_map(PacketKind::Udp),
+        any::<u8>().prop_map(PacketKind::Icmp),
+        Just(PacketKind::Established),
+    ];
+    let names = ("[a-z]{1,8}", "[A-Z][A-Z-]{0,12}", "[ -~]{0,20}");
+    let addresses = family().prop_flat_map(|family| (Just(family), of(address(family)), of(address(family))));
+    (addresses, any::<bool>(), names, of(kind)).prop_map(
+        |((family, source, destination), legacy, (table, chain, comment), kind)| IptablesRule {
+            family,
+            legacy,
+            table,
+            chain,
+            source,
+            destination,
+            kind,
+            comment,
+        },
+    )
+}
+
+fn iptables_change() -> impl Strategy<Value = IptablesChange> {
+    prop_oneof![
+        any::<u32>().prop_map(IptablesChange::Insert),
+        Just(IptablesChange::Append),
+        Just(IptablesChange::Delete)
+    ]
+}
+
 fn sysctl() -> impl Strategy<Value = Sysctl> {
     prop_oneof![
         Just(Sysctl::known("net.ipv4.ip_forward")),
@@ -302,6 +334,7 @@ fn action() -> BoxedStrategy<Action> {
             .prop_map(|(change, entry)| Action::Forwarding(change, entry)),
         (link_name(), queue()).prop_map(|(dev, queue)| Action::SetQueue { dev, queue, before: None }),
         old_filter().prop_map(Action::DeleteFilter),
+        (iptables_change(), iptables_rule()).prop_map(|(change, rule)| Action::Iptables(change, rule)),
         (sysctl(), "[ -~]{0,20}").prop_map(|(name, value)| Action::Sysctl { name, value, before: None }),
     ]
     .boxed()
@@ -330,7 +363,7 @@ proptest! {
     }
 
     #[test]
-    fn no_line_makes_the_reader_panic(line in "(ip|bridge|tc|sysctl|nsenter) [ -~]{0,60}") {
+    fn no_line_makes_the_reader_panic(line in "(ip|bridge|tc|sysctl|nsenter|iptables-nft|ip6tables-legacy) [ -~]{0,60}") {
         let _ = line.parse::<Step>();
     }
 }
@@ -401,8 +434,11 @@ fn lines_as_they_are_typed() {
 #[test]
 fn an_error_says_what_was_expected_and_where() {
     for (line, message) in [
-        ("", "expected a command: ip, bridge, tc, sysctl, nft or nsenter, found the end of the line at 0"),
-        ("rm -rf x", "expected ip, bridge, tc, sysctl, nft or nsenter, found 'rm' at 0"),
+        (
+            "",
+            "expected a command: ip, bridge, tc, sysctl, nft, iptables-nft or nsenter, found the end of the line at 0",
+        ),
+        ("rm -rf x", "expected ip, bridge, tc, sysctl, nft, iptables-nft or nsenter, found 'rm' at 0"),
         (
             "ip link set veth2 upp",
             "expected up, down, master, nomaster, mtu, address, alias, arp, promisc, group, name, netns, addrgenmode, xdp or type, found 'upp' at 18",

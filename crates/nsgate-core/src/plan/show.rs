@@ -88,6 +88,13 @@ impl Display for Step {
             Action::DeleteFilter(old) => {
                 write!(f, "{} filter del dev {} {old}", Tool("tc", netns), quoted(old.dev.as_str()))
             }
+            Action::Iptables(change, rule) => {
+                let table = match rule.table.as_str() {
+                    "filter" => String::new(),
+                    table => format!("-t {} ", quoted(table)),
+                };
+                write!(f, "{} {table}{} {rule}", Tool(rule.program(), netns), change.words(&rule.chain))
+            }
             Action::Nft { commands, .. } => {
                 let commands: Vec<_> = commands.iter().map(ToString::to_string).collect();
                 write!(f, "{} {}", Tool("nft", netns), quoted(&commands.join("; ")))

@@ -49,6 +49,12 @@ pub fn apply(world: &mut World, step: &Step) -> Result<(), Refusal> {
         Action::SetQueue { dev, queue, .. } => set_queue(namespace(world, netns)?, dev, *queue),
         Action::DeleteFilter(old) => delete_filter(namespace(world, netns)?, old),
         Action::Sysctl { name, value, .. } => sysctl(namespace(world, netns)?, name, value),
+        Action::Iptables(change, rule) => {
+            let ruleset = &mut namespace(world, netns)?.ruleset;
+            let missing = || Refusal::Missing(format!("chain {} or its rule", rule.chain));
+            let commands = rule.commands(*change, ruleset).ok_or_else(missing)?;
+            ruleset.apply(&commands).map_err(|refusal| Refusal::Invalid(refusal.to_string()))
+        }
         Action::Nft { commands, .. } => {
             let ruleset = &mut namespace(world, netns)?.ruleset;
             ruleset.apply(commands).map_err(|refusal| Refusal::Invalid(refusal.to_string()))

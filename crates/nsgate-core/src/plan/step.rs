@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::iptables::{IptablesChange, IptablesRule};
 use super::link::{LinkSetting, NewLink};
 use super::traffic_control::{OldFilter, RootQueue};
 use crate::model::ruleset::Command;
@@ -86,6 +87,8 @@ pub enum Action {
         /// What it was, if that is known.
         before: Option<String>,
     },
+    /// A rule of iptables.
+    Iptables(IptablesChange, IptablesRule),
     /// Changes to the packet filter, made all together or not at all.
     Nft {
         /// The changes.
@@ -218,12 +221,18 @@ impl Step {
             Action::SetQueue { dev, queue, before } => {
                 Action::SetQueue { dev: dev.clone(), queue: (*before)?, before: Some(*queue) }
             }
+            Action::Iptables(change, rule) => Action::Iptables(change.inverse()?, rule.clone()),
             Action::Nft { commands, undo } => Action::Nft { commands: undo.clone()?, undo: Some(commands.clone()) },
             Action::Sysctl { name, value, before } => {
                 Action::Sysctl { name: name.clone(), value: before.clone()?, before: Some(value.clone()) }
             }
         };
         Some(Step { netns, action })
+    }
+
+    /// Whether only its own program can do it: nsgate reads the tables of the older engine, and does not change them.
+    pub fn is_by_hand(&self) -> bool {
+        matches!(&self.action, Action::Iptables(_, rule) if rule.legacy)
     }
 
     /// The step without what it remembers of the time before: as much as its text says.

@@ -94,6 +94,14 @@ const LINES: &[&str] = &[
     "ip netns exec NS sysctl -w net.ipv4.ping_group_range='0 100'",
     "ip netns exec NS nft 'add table ip nat; add chain ip nat post { type nat hook postrouting priority srcnat; policy accept; }; add rule ip nat post ip saddr 1.1.1.0/24 oifname \"eth2\" snat to 10.20.30.182'",
     "ip netns exec NS nft 'add set ip nat who { type ipv4_addr; flags interval; elements = { 10.0.0.0/24, 10.2.0.0/29 }; }; add rule ip nat post ip saddr @who masquerade'",
+    "ip netns exec NS nft 'add table ip filter; add chain ip filter FORWARD { type filter hook forward priority filter; policy drop; }'",
+    "ip netns exec NS iptables-nft -A FORWARD -s 10.0.0.2 -d 192.0.2.1 -p tcp --dport 443 -m comment --comment 'let it pass' -j ACCEPT",
+    "ip netns exec NS iptables-nft -I FORWARD -s 10.0.0.2 -p icmp --icmp-type 8 -m comment --comment x -j ACCEPT",
+    "ip netns exec NS iptables-nft -I FORWARD 2 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
+    "ip netns exec NS iptables-nft -D FORWARD -s 10.0.0.2 -p icmp --icmp-type 8 -m comment --comment x -j ACCEPT",
+    "ip netns exec NS nft 'add table ip6 mangle; add chain ip6 mangle FORWARD { type filter hook forward priority mangle; policy accept; }'",
+    "ip netns exec NS ip6tables-nft -t mangle -A FORWARD -d fd00:1::1 -p udp --dport 53 -m comment --comment x -j ACCEPT",
+    "ip netns exec NS ip6tables-nft -t mangle -I FORWARD -d fd00:1::1 -p ipv6-icmp --icmpv6-type 128 -m comment --comment x -j ACCEPT",
     "ip -n NS link del vx1",
     "ip -n NS link del group 9",
 ];
@@ -123,6 +131,45 @@ fn the_tools_and_nsgate_do_the_same() {
                 assert_eq!(theirs, ours, "after {line}");
             }
             assert_eq!(theirs.len(), ours.len(), "after {line}");
+        }
+    });
+}
+
+/// What a mend adds to a table of iptables, `iptables` must be able to read and to remove, and the other way round: a
+/// rule that it does not understand would stop whoever drives it, a container engine for instance.
+#[test]
+#[ignore = "needs Debian's iptables; run by cargo xtask interop"]
+fn iptables_understands_the_rules_that_are_added_to_its_tables() {
+    let rules = [
+        ("iptables-nft", "-s 10.0.0.2 -d 192.0.2.1 -p tcp --dport 443 -m comment --comment nsgate-mend -j ACCEPT"),
+        ("iptables-nft", "-s 10.0.0.2 -p udp --dport 53 -m comment --comment nsgate-mend -j ACCEPT"),
+        ("iptables-nft", "-s 10.0.0.2 -d 192.0.2.1 -p icmp --icmp-type 8 -m comment --comment nsgate-mend -j ACCEPT"),
+        ("iptables-nft", "-m conntrack --ctstate ESTABLISHED,RELATED -m comment --comment nsgate-mend -j ACCEPT"),
+        ("ip6tables-nft", "-s fd00::2 -p ipv6-icmp --icmpv6-type 128 -m comment --comment nsgate-mend -j ACCEPT"),
+        ("ip6tables-nft", "-s fd00::2 -d fd00::3 -p tcp --dport 80 -j ACCEPT"),
+    ];
+    sandbox::test(|| {
+        let shell = |line: &str| {
+            let output = Command::new("sh").args(["-c", line]).output().unwrap();
+            let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+            assert!(output.status.success() && err.is_empty(), "{line}: {err}");
+            out
+        };
+        for (program, rule) in rules {
+            let ours = |verb: &str| perform(&format!("{program} {verb} FORWARD {rule}").parse().unwrap()).unwrap();
+            shell(&format!("{program} -P FORWARD DROP; {program} -A FORWARD -i eth0 -j ACCEPT"));
+            let before = shell(&format!("{program} -S"));
+            ours("-I");
+            let listed = shell(&format!("{program} -S FORWARD 1"));
+            assert!(listed.contains("ACCEPT"), "{rule}: {listed}");
+            shell(&format!("{program} -C FORWARD {rule}; {program} -D FORWARD {rule}"));
+            assert_eq!(shell(&format!("{program} -S")), before, "{rule}");
+            shell(&format!("{program} -A FORWARD {rule}"));
+            ours("-A");
+            let (theirs, mine) = (shell(&format!("{program} -S FORWARD 2")), shell(&format!("{program} -S FORWARD 3")));
+            assert_eq!(theirs, mine, "{rule}");
+            ours("-D");
+            shell(&format!("{program} -F FORWARD"));
         }
     });
 }

@@ -62,8 +62,13 @@ pub(super) mod rule {
     pub(in super::super) const CHAIN: u16 = 2;
     pub(in super::super) const HANDLE: u16 = 3;
     pub(in super::super) const EXPRESSIONS: u16 = 4;
+    pub(in super::super) const COMPATIBILITY: u16 = 5;
     pub(in super::super) const POSITION: u16 = 6;
     pub(in super::super) const USER_DATA: u16 = 7;
+
+    /// `NFTA_RULE_COMPAT_*`.
+    pub(in super::super) const COMPATIBLE_PROTOCOL: u16 = 1;
+    pub(in super::super) const COMPATIBLE_FLAGS: u16 = 2;
 }
 
 /// `NFTA_SET_*`, with the flags of sets.

@@ -22,7 +22,7 @@ mod symbol;
 pub mod text;
 pub mod value;
 pub mod value_type;
-mod xt;
+pub(crate) mod xt;
 
 pub use apply::Refusal;
 pub use command::{Command, Place, TableId};
@@ -299,6 +299,17 @@ impl Table {
     /// The set or map of this name.
     pub fn set(&self, name: &str) -> Option<&Set> {
         self.sets.iter().find(|s| s.name == name)
+    }
+}
+
+impl Chain {
+    /// Whether a rule of this chain sends packets to another by itself, not through a verdict map.
+    pub fn jumps_to(&self, chain: &str) -> bool {
+        let verdict = |expression: &Expression| match expression {
+            Expression::Immediate { data: Data::Verdict(Verdict::Jump(to) | Verdict::Goto(to)), .. } => to == chain,
+            _ => false,
+        };
+        self.rules.iter().flat_map(|rule| &rule.expressions).any(verdict)
     }
 }
 

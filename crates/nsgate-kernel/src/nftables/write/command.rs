@@ -1,6 +1,6 @@
 //! Each command as the requests that carry it out.
 
-use nsgate_core::model::ruleset::{BaseChain, Command, Place, Rule, Set, TableId};
+use nsgate_core::model::ruleset::{BaseChain, CmpOp, Command, Expression, MetaKey, Place, Rule, Set, TableId};
 
 use super::super::numbers::{chain, message, rule, set, table};
 use super::super::user_data;
@@ -147,6 +147,12 @@ impl<'a> Writer<'a> {
         self.batch.text(rule::TABLE, &id.name);
         self.batch.text(rule::CHAIN, chain);
         self.batch.nest(rule::EXPRESSIONS, |b| expression::write_all(b, &new.expressions, names));
+        if let Some(protocol) = asked_of_extensions(&new.expressions) {
+            self.batch.nest(rule::COMPATIBILITY, |b| {
+                b.be32(rule::COMPATIBLE_PROTOCOL, protocol);
+                b.be32(rule::COMPATIBLE_FLAGS, 0);
+            });
+        }
         if let Some(comment) = &new.comment {
             self.batch.bytes(rule::USER_DATA, &user_data::comment(user_data::COMMENT, comment));
         }
@@ -163,4 +169,20 @@ impl<'a> Writer<'a> {
         }
         names
     }
+}
+
+/// What a rule tells the extensions of xtables in it: the transport protocol that it has asked for (0: any), since some
+/// of them refuse all others (`nft_match_init`). None where there are no extensions.
+fn asked_of_extensions(expressions: &[Expression]) -> Option<u32> {
+    /// NFT_META_L4PROTO.
+    const TRANSPORT: u32 = 16;
+    let extension = |e: &Expression| matches!(e, Expression::XtMatch { .. } | Expression::XtTarget { .. });
+    expressions.iter().any(extension).then_some(())?;
+    let protocol = expressions.windows(2).find_map(|pair| match pair {
+        [Expression::Meta { key: MetaKey(TRANSPORT), .. }, Expression::Cmp { op: CmpOp::Eq, value, .. }] => {
+            value.first().copied().map(u32::from)
+        }
+        _ => None,
+    });
+    Some(protocol.unwrap_or(0))
 }

@@ -34,7 +34,14 @@ pub struct Names<'a> {
 
 /// Whether a step is one of rtnetlink's: sysctls, packet filters and the making of namespaces are not.
 pub fn is_routing(action: &Action) -> bool {
-    !matches!(action, Action::AddNetns(_) | Action::DeleteNetns(_) | Action::Sysctl { .. } | Action::Nft { .. })
+    !matches!(
+        action,
+        Action::AddNetns(_)
+            | Action::DeleteNetns(_)
+            | Action::Sysctl { .. }
+            | Action::Nft { .. }
+            | Action::Iptables(..)
+    )
 }
 
 /// The interfaces whose numbers [`write()`] must be given for a step.
@@ -96,9 +103,11 @@ pub fn write(batch: &mut Batch, action: &Action, names: &Names<'_>) -> Result<()
         Action::SetQueue { dev, queue, .. } => traffic_control::queue(batch, dev, *queue, names),
         Action::DeleteFilter(old) => traffic_control::delete_filter(batch, old, names),
         Action::Forwarding(change, entry) => network::forwarding(batch, *change, entry, names),
-        Action::AddNetns(_) | Action::DeleteNetns(_) | Action::Sysctl { .. } | Action::Nft { .. } => {
-            Err(Error::answer("write", "this step", "rtnetlink has no request for it"))
-        }
+        Action::AddNetns(_)
+        | Action::DeleteNetns(_)
+        | Action::Sysctl { .. }
+        | Action::Nft { .. }
+        | Action::Iptables(..) => Err(Error::answer("write", "this step", "rtnetlink has no request for it")),
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, IsTerminal};
 
 use anyhow::anyhow;
 use nsgate_core::explain::{Cause, Verdict, way_back};
-use nsgate_core::plan::{Plan, State};
+use nsgate_core::plan::{Plan, State, Step};
 use nsgate_core::trace::Leg;
 use nsgate_kernel::apply::{self, Records};
 use nsgate_kernel::snapshot;
@@ -53,7 +53,14 @@ pub(super) fn mend(
     let (mut findings, mut done) = (first, Vec::new());
     while !findings.report.delivered() && done.len() < MOST_MENDED {
         let fix = &findings.report.verdict.fix;
-        if fix.steps.is_empty() || !agreed(fix, manner, output)? {
+        if fix.steps.is_empty() {
+            break;
+        }
+        if fix.steps.iter().any(Step::is_by_hand) {
+            output.note("nsgate does not change tables of iptables-legacy: run the command yourself, and trace again.");
+            break;
+        }
+        if !agreed(fix, manner, output)? {
             break;
         }
         if let Err(failure) = may_change_networks() {

@@ -7,6 +7,7 @@ mod info;
 mod matches;
 mod options;
 mod targets;
+pub(crate) mod write;
 
 pub(super) use self::info::Info;
 use super::header::{Context, ETHERTYPE_IP6};
