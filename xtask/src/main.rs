@@ -28,7 +28,7 @@ cargo xtask TASK
       --only NAME,NAME...         these scenarios only
       --nsgate FILE               this nsgate (default: it is built for release)
   interop [--no-install]          compare with Debian's ip, nft, iptables, tcpdump, conntrack
-  bench [lab] [-n N]              how long the commands take
+  bench [lab] [see] [-n N]        how long the commands take, what watching costs others
   ci                              everything that .ci/run does
 ";
 
@@ -59,6 +59,7 @@ fn run(task: &str, rest: &[String]) -> Result<bool> {
         sightings::INSIDE => sightings::inside(rest),
         "interop" => interop::run(rest),
         "bench" => bench::run(rest),
+        bench::INSIDE => bench::inside(rest),
         "ci" => Ok(Command::new(repository::root().join(".ci/run")).status()?.success()),
         _ => anyhow::bail!("no such task; the tasks are tidy, scenarios, sightings, interop, bench, ci"),
     }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nsgate_core::explain::{Report, explain, resolver_unreachable};
 use nsgate_core::model::{Family, NetnsName, World};
@@ -57,6 +57,21 @@ pub(crate) struct Findings {
     pub(crate) observation: Observation,
     /// Why.
     pub(crate) report: Report,
+    /// How long it took.
+    pub(crate) timing: Timing,
+}
+
+/// How long the parts of finding out took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    /// Reading the World.
+    pub(crate) world: Duration,
+    /// Making the probe and all that watches for it ready.
+    pub(crate) ready: Duration,
+    /// From sending the probe to its end.
+    pub(crate) probe: Duration,
+    /// Reading what the probe left, and putting it together.
+    pub(crate) gathered: Duration,
 }
 
 /// What was asked, as it is shown.
@@ -94,9 +109,9 @@ impl Question {
             },
         };
         let probe = self.probe(address)?;
-        let (world, observation) = observe(&probe, self.wait, self.kernel)?;
+        let (world, observation, timing) = observe(&probe, self.wait, self.kernel)?;
         let report = explain(&world, &observation);
-        Ok(Findings { asked: self.asked(Some(address)), world, observation, report })
+        Ok(Findings { asked: self.asked(Some(address)), world, observation, report, timing })
     }
 
     /// What was asked, in words; `address` is that of the destination, where it is known.
@@ -143,9 +158,9 @@ impl Question {
             source: None,
             dont_fragment: false,
         };
-        let (world, observation) = observe(&probe, self.wait, self.kernel)?;
+        let (world, observation, timing) = observe(&probe, self.wait, self.kernel)?;
         let report = resolver_unreachable(&self.from, unresolved, Some(explain(&world, &observation)));
-        Ok(Findings { asked: self.asked(None), world, observation, report })
+        Ok(Findings { asked: self.asked(None), world, observation, report, timing })
     }
 }
 
@@ -153,19 +168,24 @@ impl Question {
 const MOST_WATCHED: usize = 64;
 
 /// Sends the probe and gathers everything that is learned of it; `kernel`: also what the kernel drops, which takes root.
-pub(crate) fn observe(probe: &Probe, wait: Duration, kernel: bool) -> Result<(World, Observation), Error> {
+pub(crate) fn observe(probe: &Probe, wait: Duration, kernel: bool) -> Result<(World, Observation, Timing), Error> {
+    let start = Instant::now();
     let world = snapshot::take_as_far_as(Reach::Wired, std::slice::from_ref(&probe.from))?;
     // It may have been asked for by another of its names, such as that of a container.
     let from = world.namespace(&probe.from).map_or(&probe.from, |netns| &netns.name).clone();
     let probe = &Probe { from, ..probe.clone() };
+    let read = Instant::now();
     let path = planned_path(&world, &probe.from, probe.source, probe.destination);
     let watched = to_watch(&world, &path, MOST_WATCHED);
     let means = Means { kernel, filters: to_trace(&world, &watched) };
     let mut watch = Watch::set_with(probe, &watched, &means)?;
+    let ready = Instant::now();
     watch.send();
     watch.collect(wait);
+    let ended = Instant::now();
     let observation = watch.finish()?;
-    Ok((world, observation))
+    let timing = Timing { world: read - start, ready: ready - read, probe: ended - ready, gathered: ended.elapsed() };
+    Ok((world, observation, timing))
 }
 
 impl FromStr for Destination {

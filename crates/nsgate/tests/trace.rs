@@ -78,6 +78,7 @@ fn a_name_is_resolved_as_the_namespace_would() {
         std::fs::write("/etc/netns/ns_1/hosts", "127.0.0.7 seven\n::1 seven\n").unwrap();
         let answer = json(0, "ns_1 seven");
         assert_eq!((&answer["probe"]["name"], &answer["probe"]["destination"]), (&"seven".into(), &"127.0.0.7".into()));
+        assert!(answer["timing"]["ready"].as_u64().is_some_and(|microseconds| microseconds > 0), "{answer}");
         assert_eq!(json(0, "ns_1 seven -6")["probe"]["destination"], "::1");
         assert!(trace(0, "ns_1 seven").0.contains("delivered: icmp from ns_1 to seven (127.0.0.7)"));
         assert!(json(0, "ns_1 127.0.0.7")["probe"].get("name").is_none());

@@ -113,13 +113,14 @@ struct Reading {
     namespaces: Vec<Namespace>,
     wires: Vec<Vec<Hidden>>,
     open: Vec<Netns>,
+    settings: settings::Reader,
 }
 
 impl Reading {
     /// Looks at what there is to be read, and finds out where its wires lead.
     fn look(&mut self, seen: &mut Seen) -> Result<(), Error> {
         let open = std::mem::take(&mut seen.open);
-        let looks = netns::visit(&open, namespace::look)?;
+        let looks = netns::visit(&open, |netns| namespace::look(netns, &mut self.settings))?;
         for (netns, look) in open.into_iter().zip(looks) {
             match look {
                 Ok(Look { namespace, hidden, limits }) => {

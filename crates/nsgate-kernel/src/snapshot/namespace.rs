@@ -28,13 +28,13 @@ pub(super) struct Hidden {
 }
 
 /// Reads the namespace that the calling thread is in.
-pub(super) fn look(netns: &Netns) -> Look {
+pub(super) fn look(netns: &Netns, settings: &mut settings::Reader) -> Look {
     let namespace = Namespace::new(netns.name().clone(), netns.inode());
     let mut look = Look { namespace, hidden: Vec::new(), limits: Vec::new() };
     look.read_network();
     look.read_packet_filter();
     look.read_sockets();
-    look.read_settings();
+    look.read_settings(settings);
     look
 }
 
@@ -139,8 +139,8 @@ impl Look {
         self.namespace.listeners = self.whole("listening sockets", found);
     }
 
-    fn read_settings(&mut self) {
-        let (sysctls, failed) = settings::read_here();
+    fn read_settings(&mut self, settings: &mut settings::Reader) {
+        let (sysctls, failed) = settings.read_here();
         for (name, error) in failed {
             self.limit(name.as_str(), &error);
         }

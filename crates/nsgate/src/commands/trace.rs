@@ -162,9 +162,9 @@ fn outcome(findings: &Findings) -> Outcome {
 
 /// Shows what was found in the form that was asked for, with what was mended before it.
 fn show(args: &TraceArgs, findings: &Findings, mended: &[Mended], output: &mut Output) -> Result<(), Failure> {
-    let Findings { asked, world, observation, report } = findings;
+    let Findings { asked, world, observation, report, timing } = findings;
     if args.json {
-        let answer = json::trace::Trace::new(asked, world, observation, report);
+        let answer = json::trace::Trace::new(asked, world, observation, report).timed(timing);
         let answer = if args.details { answer.detailed(world, observation) } else { answer };
         output.json(&if args.fix { answer.mended(mended) } else { answer })?;
     } else if args.brief {

@@ -19,7 +19,7 @@ pub(super) fn trace(trace: &Trace) -> Result<(Answer, Option<String>)> {
         source: None,
         dont_fragment: trace.size.is_some(),
     };
-    let (world, observation) = observe(&probe, Duration::from_millis(trace.wait_milliseconds), false)?;
+    let (world, observation, _) = observe(&probe, Duration::from_millis(trace.wait_milliseconds), false)?;
     let report = explain(&world, &observation);
     let problem = wrong_verdict(trace, &report);
     Ok((Answer { world, observation, report }, problem))

@@ -26,7 +26,7 @@ pub(crate) fn tried(mended: &Mended) -> String {
 }
 
 /// What the new probe met.
-pub(crate) fn after(Findings { asked, world, observation, report }: &Findings) -> String {
+pub(crate) fn after(Findings { asked, world, observation, report, .. }: &Findings) -> String {
     if report.delivered() {
         return format!("  {} {asked} is answered now\n", paint(GOOD, "✓"));
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::observation::ObservationJson;
 use crate::commands::trace::Mended;
-use crate::inquiry::Asked;
+use crate::inquiry::{Asked, Timing};
 
 /// The version of this shape.
 const SCHEMA: u32 = 1;
@@ -27,6 +27,18 @@ pub(crate) struct Trace {
     observation: Option<Box<ObservationJson>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mended: Option<Vec<MendedJson>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timing: Option<TimingJson>,
+}
+
+/// How long it took, in microseconds: reading what is, making the watchers ready, waiting for the end of the probe,
+/// reading what it left.
+#[derive(Serialize)]
+struct TimingJson {
+    world: u64,
+    ready: u64,
+    probe: u64,
+    gathered: u64,
 }
 
 /// One mend that was tried before this trace.
@@ -120,6 +132,7 @@ impl Trace {
             limits: Vec::new(),
             observation: None,
             mended: None,
+            timing: None,
         }
     }
 
@@ -139,10 +152,24 @@ impl Trace {
         Self { observation: Some(Box::new(ObservationJson::new(world, observation))), ..self }
     }
 
+    /// With how long it took.
+    #[must_use]
+    pub(crate) fn timed(self, timing: &Timing) -> Self {
+        Self { timing: Some(TimingJson::from(timing)), ..self }
+    }
+
     /// With what was done before this trace to mend what it met.
     #[must_use]
     pub(crate) fn mended(self, done: &[Mended]) -> Self {
         Self { mended: Some(done.iter().map(MendedJson::from).collect()), ..self }
+    }
+}
+
+impl From<&Timing> for TimingJson {
+    fn from(timing: &Timing) -> Self {
+        let [world, ready, probe, gathered] = [timing.world, timing.ready, timing.probe, timing.gathered]
+            .map(|part| u64::try_from(part.as_micros()).unwrap_or(u64::MAX));
+        Self { world, ready, probe, gathered }
     }
 }
 
