@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
+use nsgate_core::model::NetnsName;
 use nsgate_core::model::conntrack::Entry;
+use nsgate_core::trace::{Change, ConnectionEvent};
 use nsgate_packet::Flow;
 
 use crate::error::Error;
@@ -10,6 +12,14 @@ use crate::netlink::{Attributes, Batch, Listing, Message, Socket};
 
 /// `IPCTNL_MSG_CT_GET`, of the subsystem for connection tracking.
 const GET: u16 = (libc::NFNL_SUBSYS_CTNETLINK as u16) << 8 | 1;
+
+/// `IPCTNL_MSG_CT_NEW`: an entry is new or has changed.
+const NEW: u16 = GET - 1;
+/// `IPCTNL_MSG_CT_DELETE`: an entry is gone.
+const GONE: u16 = GET + 1;
+
+/// The groups that changes are sent to (NFNLGRP_CONNTRACK_NEW, _UPDATE, _DESTROY).
+pub const CHANGE_GROUPS: [u32; 3] = [1, 2, 3];
 
 /// `CTA_*`: attributes of an entry.
 mod entry {
@@ -19,6 +29,7 @@ mod entry {
     pub(super) const PROTOCOL: u16 = 4;
     pub(super) const TIMEOUT: u16 = 7;
     pub(super) const MARK: u16 = 8;
+    pub(super) const ID: u16 = 12;
     pub(super) const ZONE: u16 = 18;
 }
 
@@ -43,6 +54,20 @@ pub fn entries(socket: &mut Socket, keep: impl Fn(&Entry) -> bool) -> Result<Lis
     let mut batch = Batch::new();
     batch.begin(GET, 0, &[0; 4]);
     socket.list_of(&mut batch, "connection-tracking entries", read, keep)
+}
+
+/// Reads a message that came to a socket which has joined [`CHANGE_GROUPS`] in a namespace; none if it is of another
+/// kind, or makes no sense.
+pub fn event(message: &Message<'_>, netns: &NetnsName) -> Option<ConnectionEvent> {
+    let change = match message.kind {
+        NEW if message.flags & libc::NLM_F_CREATE as u16 != 0 => Change::New,
+        NEW => Change::Updated,
+        GONE => Change::Gone,
+        _ => return None,
+    };
+    let (_, attributes) = message.split::<4>()?;
+    let id = attributes.find(entry::ID).and_then(|a| a.be32()).unwrap_or(0);
+    Some(ConnectionEvent { netns: netns.clone(), change, id, entry: read(message)? })
 }
 
 /// Reads one entry.
@@ -86,9 +111,6 @@ mod tests {
     use super::*;
     use crate::netlink::{Protocol, hostile};
     use crate::sandbox::test;
-
-    /// `IPCTNL_MSG_CT_NEW`.
-    const NEW: u16 = GET - 1;
 
     /// Puts an entry for a flow of TCP or of echoes into the table.
     fn make(socket: &mut Socket, original: Flow, reply: Flow) {
@@ -134,6 +156,7 @@ mod tests {
     #[test]
     fn no_bytes_do_harm() {
         hostile::try_on(read);
+        hostile::try_on(|sent| event(&Message { kind: NEW, ..*sent }, &NetnsName::host()));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! namespaces, and gives the whole [`Observation`](nsgate_core::trace::Observation).
 
 mod bpf;
+mod changes;
 mod filter;
 mod numbers;
 mod probe;

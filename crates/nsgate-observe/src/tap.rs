@@ -52,6 +52,12 @@ impl Tap {
         Ok(Self { netns: netns.clone(), ring, socket, slot: Vec::with_capacity(SLOT), lost: 0 })
     }
 
+    /// Goes on with another filter, without a gap.
+    pub fn refilter(&self, filter: &Filter) -> Result<(), Error> {
+        sys::attach_filter(self.socket.as_fd(), &filter.program)
+            .map_err(|errno| Error::new("change what is watched in", self.netns.as_str(), errno))
+    }
+
     /// The namespace that is watched.
     pub fn netns(&self) -> &NetnsName {
         &self.netns

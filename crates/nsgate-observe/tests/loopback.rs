@@ -1,6 +1,7 @@
 //! Probes and taps on the loopback interface of a sandbox.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
@@ -57,7 +58,11 @@ fn send(probe: &Probe) -> (Sender, Ending, Vec<Sighting>) {
 
 /// The legs of the journey, with the way each frame went.
 fn legs(sender: &Sender, kind: ProbeKind, sightings: &[Sighting]) -> Vec<(Leg, Way)> {
-    follow(sender.identity(), kind, sightings).sights.iter().map(|sight| (sight.leg, sight.way)).collect()
+    follow(sender.identity(), kind, &BTreeSet::new(), sightings)
+        .sights
+        .iter()
+        .map(|sight| (sight.leg, sight.way))
+        .collect()
 }
 
 const THERE: [(Leg, Way); 2] = [(Leg::Request, Way::Out), (Leg::Request, Way::In)];
@@ -139,7 +144,7 @@ fn data_goes_over_a_connection_and_comes_back() {
             });
             let (sender, ending, sightings) = send(&Probe { size, ..probe("127.0.0.1", kind) });
             assert_eq!(ending, Ending::Answered, "{size}");
-            let journey = follow(sender.identity(), kind, &sightings);
+            let journey = follow(sender.identity(), kind, &BTreeSet::new(), &sightings);
             let carried = |leg| {
                 let out = journey.of(leg).filter(|sight| sight.way == Way::Out);
                 out.filter_map(|sight| sight.header.segment).map(|segment| segment.length).sum::<u32>()

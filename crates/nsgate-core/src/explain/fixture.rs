@@ -359,6 +359,8 @@ fn observation(destination: &str, kind: ProbeKind) -> Observation {
         journey: Journey::default(),
         kernel: Vec::new(),
         rules: Vec::new(),
+        connections: Vec::new(),
+        neighbour_changes: Vec::new(),
         watched: watched.to_vec(),
         tracked: Vec::new(),
         neighbours: Vec::new(),

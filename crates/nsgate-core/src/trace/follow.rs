@@ -10,12 +10,13 @@ use nsgate_packet::{Arp, ArpOperation, Body, Flow, Icmp, Ip, Neighbour, Packet, 
 
 use super::{Header, Identity, Journey, Leg, ProbeKind, Segment, Sight, Sighting};
 
-/// Sorts out what belongs to the probe, in the order of time.
-pub fn follow(identity: &Identity, kind: ProbeKind, sightings: &[Sighting]) -> Journey {
+/// Sorts out what belongs to the probe, in the order of time. `flows` are those that the request is known to have been
+/// translated to, which show it also where something made the packet anew.
+pub fn follow(identity: &Identity, kind: ProbeKind, flows: &BTreeSet<Flow>, sightings: &[Sighting]) -> Journey {
     let mut ordered: Vec<&Sighting> = sightings.iter().collect();
     ordered.sort_by_key(|s| s.time);
     let mut tracker =
-        Tracker { identity, kind, requests: BTreeSet::new(), fragments: BTreeSet::new(), other_end: None };
+        Tracker { identity, kind, flows, requests: BTreeSet::new(), fragments: BTreeSet::new(), other_end: None };
     let sights = ordered.into_iter().filter_map(|s| tracker.sight(s)).collect();
     Journey { sights }
 }
@@ -24,6 +25,8 @@ pub fn follow(identity: &Identity, kind: ProbeKind, sightings: &[Sighting]) -> J
 struct Tracker<'a> {
     identity: &'a Identity,
     kind: ProbeKind,
+    /// The flows that the request is known to have been translated to.
+    flows: &'a BTreeSet<Flow>,
     /// The flows under which the request was seen: its own, and every translated one.
     requests: BTreeSet<FlowKey>,
     /// The identifications of fragmented packets whose first fragment was recognised.
@@ -82,7 +85,7 @@ impl Tracker<'_> {
             self.requests.insert(key(ip.flow()));
         }
         let segment = match ip.transport() {
-            Transport::Tcp(tcp) if leg == Leg::Request || leg == Leg::Answer => Some(self.segment(leg, ip, &tcp)),
+            Transport::Tcp(tcp) if self.leg_by_number(&tcp) == Some(leg) => Some(self.segment(leg, ip, &tcp)),
             _ => None,
         };
         Some((leg, Header { segment, ..header(ip) }))
@@ -125,14 +128,8 @@ impl Tracker<'_> {
                 icmp.quoted_packet().filter(|quoted| self.quotes_us(quoted)).map(|_| Leg::Redirect)
             }
             Transport::Tcp(tcp) if matches!(self.kind, ProbeKind::Tcp(_)) => {
-                let Identity { sequence, span, .. } = *self.identity;
-                let sent = tcp.sequence.wrapping_sub(sequence) <= span;
-                let further = tcp.acknowledgement.wrapping_sub(sequence).wrapping_sub(1);
-                match (sent, tcp.flags.has(TcpFlags::ACK) && further < span) {
-                    (true, _) => Some(Leg::Request),
-                    (false, true) => Some(Leg::Answer),
-                    (false, false) => None,
-                }
+                // A proxy in between opens a connection of its own with the same ends.
+                self.leg_by_number(&tcp).or_else(|| self.leg_of_flow(ip))
             }
             Transport::Udp(udp) if matches!(self.kind, ProbeKind::Udp(_)) => self.leg_of_datagram(ip, udp.payload),
             Transport::Cut => self.leg_of_fragment(ip),
@@ -140,19 +137,39 @@ impl Tracker<'_> {
         }
     }
 
+    /// What a segment is by the numbers that it bears or acknowledges.
+    fn leg_by_number(&self, tcp: &Tcp<'_>) -> Option<Leg> {
+        let Identity { sequence, span, .. } = *self.identity;
+        let sent = tcp.sequence.wrapping_sub(sequence) <= span;
+        let further = tcp.acknowledgement.wrapping_sub(sequence).wrapping_sub(1);
+        match (sent, tcp.flags.has(TcpFlags::ACK) && further < span) {
+            (true, _) => Some(Leg::Request),
+            (false, true) => Some(Leg::Answer),
+            (false, false) => None,
+        }
+    }
+
     fn leg_of_datagram(&self, ip: &Ip<'_>, payload: &[u8]) -> Option<Leg> {
         if self.requests.contains(&key(ip.flow().reversed())) {
             return Some(Leg::Answer);
         }
-        let ours = payload.starts_with(&self.identity.cookie);
-        if !ours {
-            return None;
+        if !payload.starts_with(&self.identity.cookie) {
+            return self.leg_of_flow(ip);
         }
         // An echo service sends the cookie back: what goes to where the probe came from is the answer, whoever it
         // seems to come from by now.
         let back =
             ip.destination == self.identity.source.ip() && ip.flow().destination_port == self.identity.source.port();
         Some(if back && ip.source != ip.destination { Leg::Answer } else { Leg::Request })
+    }
+
+    /// What a packet is that bears nothing of the probe but its ends.
+    fn leg_of_flow(&self, ip: &Ip<'_>) -> Option<Leg> {
+        let flow = ip.flow();
+        if self.flows.contains(&flow) {
+            return Some(Leg::Request);
+        }
+        self.flows.contains(&flow.reversed()).then_some(Leg::Answer)
     }
 
     fn leg_of_fragment(&self, ip: &Ip<'_>) -> Option<Leg> {
@@ -173,19 +190,10 @@ impl Tracker<'_> {
         if self.requests.contains(&key(flow)) || self.requests.contains(&key(flow.reversed())) {
             return true;
         }
-        let own = key(flow) == self.own_flow();
-        own || quoted.tcp_sequence() == Some(self.identity.sequence) || self.leg(quoted).is_some()
-    }
-
-    fn own_flow(&self) -> FlowKey {
-        let Identity { source, destination, .. } = self.identity;
-        let protocol = match (self.kind, source.is_ipv4()) {
-            (ProbeKind::Icmp, true) => 1,
-            (ProbeKind::Icmp, false) => 58,
-            (ProbeKind::Tcp(_), _) => 6,
-            (ProbeKind::Udp(_), _) => 17,
-        };
-        (protocol, (source.ip(), destination.ip()), source.port(), destination.port())
+        let own = flow == self.identity.flow(self.kind) || self.flows.contains(&flow);
+        own || self.flows.contains(&flow.reversed())
+            || quoted.tcp_sequence() == Some(self.identity.sequence)
+            || self.leg(quoted).is_some()
     }
 }
 
@@ -294,7 +302,7 @@ mod tests {
     }
 
     fn legs(identity: &Identity, kind: ProbeKind, sightings: &[Sighting]) -> Vec<Leg> {
-        follow(identity, kind, sightings).sights.iter().map(|s| s.leg).collect()
+        follow(identity, kind, &BTreeSet::new(), sightings).sights.iter().map(|s| s.leg).collect()
     }
 
     #[test]
@@ -344,7 +352,7 @@ mod tests {
             seen(7, Way::Out, segment(false, (100, 510), TcpFlags::ACK | TcpFlags::FIN, &[])),
             seen(8, Way::Out, segment(false, (102, 510), TcpFlags::ACK, &[])),
         ];
-        let journey = follow(&identity, ProbeKind::Tcp(80), &sightings);
+        let journey = follow(&identity, ProbeKind::Tcp(80), &BTreeSet::new(), &sightings);
         let found: Vec<_> = journey
             .sights
             .iter()
@@ -410,8 +418,32 @@ mod tests {
             seen(1, Way::In, ip(source, "ff02::1:ff00:1", &Transport::Icmp(Icmp::Neighbour(neighbour))))
         };
         let identity = identity("[2001:db8::1]:7", "[2001:db8::2]:0");
-        let legs = |source| follow(&identity, ProbeKind::Icmp, &[ask(source)]).sights.len();
+        let legs = |source| follow(&identity, ProbeKind::Icmp, &BTreeSet::new(), &[ask(source)]).sights.len();
         assert_eq!(legs("fe80::2"), 1);
         assert_eq!(legs("::"), 0);
+    }
+
+    #[test]
+    fn what_was_made_anew_is_known_by_what_connection_tracking_told() {
+        let identity = identity("1.1.1.2:4000", "10.0.0.1:80");
+        let translated = Flow {
+            protocol: 6,
+            source: "10.0.0.1".parse().unwrap(),
+            destination: "1.1.1.5".parse().unwrap(),
+            source_port: 999,
+            destination_port: 8080,
+        };
+        let sightings = [
+            seen(1, Way::Out, ip("10.0.0.1", "1.1.1.5", &tcp((999, 8080), (77, 0), TcpFlags::SYN))),
+            seen(2, Way::In, ip("1.1.1.5", "10.0.0.1", &tcp((8080, 999), (5, 78), TcpFlags::SYN | TcpFlags::ACK))),
+            seen(3, Way::In, ip("1.1.1.5", "10.0.0.1", &tcp((8080, 998), (5, 78), TcpFlags::ACK))),
+        ];
+        let journey = follow(&identity, ProbeKind::Tcp(80), &[translated].into(), &sightings);
+        assert_eq!(journey.sights.iter().map(|s| s.leg).collect::<Vec<_>>(), [Leg::Request, Leg::Answer]);
+        assert!(
+            journey.sights.iter().all(|s| s.header.segment.is_none()),
+            "numbers that are not the probe's count nothing"
+        );
+        assert_eq!(legs(&identity, ProbeKind::Tcp(80), &sightings), []);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A [`Probe`] is sent; every interface on the way reports its [`Sighting`]s; [`follow()`] sorts them into one [`Journey`]; an [`Observation`] holds it all, with what the kernel counted and answered meanwhile.
 
+mod change;
 mod counters;
 mod exchange;
 mod follow;
@@ -13,6 +14,7 @@ mod route;
 mod rule_event;
 mod sighting;
 
+pub use change::{Change, ConnectionEvent, NeighbourEvent, neighbours_on_the_way, translated_flows};
 pub use counters::Counters;
 pub use follow::follow;
 pub use journey::{Header, Journey, Leg, Segment, Sight};

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::counters::Counters;
-use super::{Identity, Journey, KernelEvent, Probe, RuleEvent};
+use super::{ConnectionEvent, Identity, Journey, KernelEvent, NeighbourEvent, Probe, RuleEvent};
 use crate::model::conntrack::Entry;
 use crate::model::lookup::Query;
 use crate::model::{Limit, LinkIndex, Neighbour, NetnsName};
@@ -23,6 +23,10 @@ pub struct Observation {
     pub kernel: Vec<KernelEvent>,
     /// What the packet filters' own traces told of it, in order within each namespace.
     pub rules: Vec<RuleEvent>,
+    /// What connection tracking told of the probe's connection, in order within each namespace.
+    pub connections: Vec<ConnectionEvent>,
+    /// What was told of the neighbours on its way, in order within each namespace.
+    pub neighbour_changes: Vec<NeighbourEvent>,
     /// Which namespaces were watched, and how well.
     pub watched: Vec<Watched>,
     /// Connection-tracking entries of the probe's flow, by namespace, read afterwards.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use nsgate_packet::{Flow, protocol};
+
 use crate::model::NetnsName;
 
 /// What is sent, from where and to whom.
@@ -92,4 +94,24 @@ pub struct Identity {
     pub source: SocketAddr,
     /// Where it goes, as the sender's socket has it (the port is 0 for an echo).
     pub destination: SocketAddr,
+}
+
+impl Identity {
+    /// The flow of the request as its sender sends it. The identifier of an echo stands for both ports.
+    pub fn flow(&self, kind: ProbeKind) -> Flow {
+        let Identity { source, destination, .. } = *self;
+        let (protocol, destination_port) = match (kind, destination.is_ipv4()) {
+            (ProbeKind::Icmp, true) => (protocol::ICMP, source.port()),
+            (ProbeKind::Icmp, false) => (protocol::ICMPV6, source.port()),
+            (ProbeKind::Tcp(_), _) => (protocol::TCP, destination.port()),
+            (ProbeKind::Udp(_), _) => (protocol::UDP, destination.port()),
+        };
+        Flow {
+            protocol,
+            source: source.ip(),
+            destination: destination.ip(),
+            source_port: source.port(),
+            destination_port,
+        }
+    }
 }

@@ -24,7 +24,7 @@ pub use bridge::port_vlans;
 pub use forwarding::forwarding;
 pub use link::{FoundLink, index_of, links};
 pub use lookup::{Decision, lookup};
-pub use neighbour::neighbours;
+pub use neighbour::{NEIGHBOUR_GROUP, neighbour_event, neighbours};
 pub use netnsid::netnsids;
 pub use route::routes;
 pub use rule::rules;

@@ -1,6 +1,7 @@
 //! Neighbours: ARP and neighbour discovery as one, with the addresses that are answered for (proxy).
 
-use nsgate_core::model::{LinkIndex, Mac, Neighbour, NeighbourState};
+use nsgate_core::model::{LinkIndex, Mac, Neighbour, NeighbourState, NetnsName};
+use nsgate_core::trace::{Change, NeighbourEvent};
 
 use super::numbers;
 use crate::error::Error;
@@ -22,6 +23,20 @@ pub fn neighbours(socket: &mut Socket) -> Result<Listing<Neighbour>, Error> {
     // Multicast and broadcast addresses stand in the table without being anybody's neighbours.
     found.items.retain(|neighbour| neighbour.proxy || !neighbour.address.is_multicast());
     Ok(found)
+}
+
+/// The group that changes of neighbours are sent to (RTNLGRP_NEIGH).
+pub const NEIGHBOUR_GROUP: u32 = 3;
+
+/// Reads a message that came to a socket which has joined [`NEIGHBOUR_GROUP`] in a namespace; none if it is of another
+/// kind, or makes no sense.
+pub fn neighbour_event(message: &Message<'_>, netns: &NetnsName) -> Option<NeighbourEvent> {
+    let change = match message.kind {
+        libc::RTM_NEWNEIGH => Change::Updated,
+        libc::RTM_DELNEIGH => Change::Gone,
+        _ => return None,
+    };
+    Some(NeighbourEvent { netns: netns.clone(), change, neighbour: read(message)? })
 }
 
 /// Reads one neighbour message.
@@ -66,5 +81,9 @@ mod tests {
     #[test]
     fn no_bytes_do_harm() {
         hostile::try_on(super::read);
+        let netns = nsgate_core::model::NetnsName::host();
+        hostile::try_on(|sent| {
+            super::neighbour_event(&crate::netlink::Message { kind: libc::RTM_NEWNEIGH, ..*sent }, &netns)
+        });
     }
 }

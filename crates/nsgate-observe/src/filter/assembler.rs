@@ -29,6 +29,7 @@ pub(crate) enum Width {
 
 /// The operation codes in use, as linux/bpf_common.h composes them.
 pub(crate) mod code {
+    pub(crate) const LOAD_NUMBER: u16 = 0x00;
     pub(crate) const LOAD_ABSOLUTE: u16 = 0x20;
     pub(crate) const LOAD_INDEXED: u16 = 0x40;
     pub(crate) const LOAD_MEMORY: u16 = 0x60;
@@ -79,6 +80,16 @@ impl Assembler {
     /// Loads from an offset behind the index.
     pub(crate) fn load_indexed(&mut self, width: Width, offset: u32) {
         self.plain(code::LOAD_INDEXED | width.bits(), offset);
+    }
+
+    /// Loads a number.
+    pub(crate) fn load_number(&mut self, value: u32) {
+        self.plain(code::LOAD_NUMBER, value);
+    }
+
+    /// Sets the index to what the accumulator holds.
+    pub(crate) fn index_by_accumulator(&mut self) {
+        self.plain(code::TO_INDEX, 0);
     }
 
     /// Puts the accumulator away.

@@ -5,11 +5,12 @@
 //! It may keep too much, never too little; what exactly belongs to the journey is decided later, in the core.
 
 mod assembler;
+pub(crate) mod changes;
 #[cfg(test)]
 mod interpreter;
 
 use nsgate_core::trace::{Identity, ProbeKind};
-use nsgate_packet::{ethertype, icmp4, icmp6, protocol};
+use nsgate_packet::{Flow, ethertype, icmp4, icmp6, protocol};
 
 pub(crate) use self::assembler::Instruction;
 use self::assembler::{Assembler, Label, Width};
@@ -27,7 +28,12 @@ pub(crate) const KEPT: u32 = 768;
 impl Filter {
     /// The filter for a probe.
     pub fn of(kind: ProbeKind, identity: &Identity) -> Self {
-        let program = Writer::new().write(&Interest::of(kind, identity));
+        Self::of_flows(kind, identity, &[])
+    }
+
+    /// The filter for a probe that was translated to these flows.
+    pub fn of_flows(kind: ProbeKind, identity: &Identity, flows: &[Flow]) -> Self {
+        let program = Writer::new().write(&Interest::of(kind, identity, flows));
         // A program that cannot be put together keeps everything rather than too little.
         let program = program.unwrap_or_else(|| vec![keep(KEPT)]);
         Self { program }
@@ -46,23 +52,45 @@ fn keep(bytes: u32) -> Instruction {
 
 /// What a probe is known by.
 enum Interest {
-    Echo { cookie: [u32; 2] },
-    Segment { sequence: u32, span: u32, port: u16 },
-    Datagram { cookie: [u32; 2], source_port: u16, destination_port: u16 },
+    Echo {
+        cookie: [u32; 2],
+    },
+    Segment {
+        sequence: u32,
+        span: u32,
+        callers: Vec<u16>,
+    },
+    /// The ports that requests come from, and those that they go to.
+    Datagram {
+        cookie: [u32; 2],
+        callers: Vec<u16>,
+        servers: Vec<u16>,
+    },
 }
 
+/// How many ports a filter may look for: each makes it longer.
+const MOST_PORTS: usize = 12;
+
 impl Interest {
-    fn of(kind: ProbeKind, identity: &Identity) -> Self {
+    fn of(kind: ProbeKind, identity: &Identity, flows: &[Flow]) -> Self {
+        let ports = |own, of: fn(&Flow) -> u16| {
+            let mut ports = vec![own];
+            ports.extend(flows.iter().map(of).filter(|port| *port != own));
+            ports.dedup();
+            ports.truncate(MOST_PORTS);
+            ports
+        };
+        let callers = ports(identity.source.port(), |flow| flow.source_port);
         let cookie = u64::from_be_bytes(identity.cookie);
         let cookie = [(cookie >> 32) as u32, cookie as u32];
         match kind {
             ProbeKind::Icmp => Self::Echo { cookie },
             ProbeKind::Tcp(_) => {
-                let Identity { sequence, span, source, .. } = *identity;
-                Self::Segment { sequence, span, port: source.port() }
+                let Identity { sequence, span, .. } = *identity;
+                Self::Segment { sequence, span, callers }
             }
-            ProbeKind::Udp(destination_port) => {
-                Self::Datagram { cookie, source_port: identity.source.port(), destination_port }
+            ProbeKind::Udp(port) => {
+                Self::Datagram { cookie, callers, servers: ports(port, |flow| flow.destination_port) }
             }
         }
     }
@@ -199,9 +227,10 @@ impl Writer {
     }
 
     fn transport(&mut self, interest: &Interest) {
-        match *interest {
-            Interest::Echo { cookie } => self.cookie(cookie),
-            Interest::Segment { sequence, span, port } => {
+        match interest {
+            Interest::Echo { cookie } => self.cookie(*cookie),
+            Interest::Segment { sequence, span, callers } => {
+                let (sequence, span) = (*sequence, *span);
                 // What it carries, and what it acknowledges.
                 for (offset, first) in [(4, sequence), (8, sequence.wrapping_add(1))] {
                     let beyond = self.out.label();
@@ -211,12 +240,12 @@ impl Writer {
                     self.out.goto(self.accept);
                     self.out.place(beyond);
                 }
-                self.ports(&[port], &[port]);
+                self.ports(callers, callers);
             }
-            Interest::Datagram { cookie, source_port, destination_port } => {
+            Interest::Datagram { cookie, callers, servers } => {
                 // Ports first: a load past the end of a short datagram ends the program.
-                self.ports(&[source_port, destination_port], &[source_port]);
-                self.cookie(cookie);
+                self.ports(&[callers.as_slice(), servers].concat(), callers);
+                self.cookie(*cookie);
             }
         }
     }

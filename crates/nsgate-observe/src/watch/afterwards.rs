@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use nsgate_core::model::conntrack::Entry;
 use nsgate_core::model::lookup::Query;
 use nsgate_core::model::{Limit, Neighbour, NetnsName};
-use nsgate_core::trace::{Counters, Identity, Journey, KernelRoute, Leg, Probe, RouteQuestion, Sighting, Way};
+use nsgate_core::trace::{
+    ConnectionEvent, Counters, Identity, Journey, KernelRoute, Leg, Probe, RouteQuestion, Sighting, Way,
+};
 use nsgate_kernel::netlink::{Protocol, Socket};
 use nsgate_kernel::{Error, conntrack, counters, rtnetlink};
 use nsgate_packet::{Flow, Ip};
@@ -34,17 +36,24 @@ pub(super) struct Afterwards {
 
 impl Questions {
     /// What a journey gives reason to ask.
-    pub(super) fn of(probe: &Probe, identity: Option<&Identity>, journey: &Journey, sightings: &[Sighting]) -> Self {
+    /// `flows` are those that the request is known to have been translated to.
+    pub(super) fn of(
+        probe: &Probe,
+        identity: Option<&Identity>,
+        journey: &Journey,
+        sightings: &[Sighting],
+        flows: BTreeSet<Flow>,
+    ) -> Self {
         let ours: BTreeSet<_> = [Leg::Request, Leg::Answer]
             .into_iter()
             .flat_map(|leg| journey.of(leg))
             .map(|sight| (sight.time, &sight.netns, sight.link))
             .collect();
-        let flows = sightings
+        let seen = sightings
             .iter()
             .filter(|sighting| ours.contains(&(sighting.time, &sighting.netns, sighting.link)))
-            .filter_map(|sighting| sighting.packet().as_ip().map(|ip: Ip<'_>| ip.flow()))
-            .collect();
+            .filter_map(|sighting| sighting.packet().as_ip().map(|ip: Ip<'_>| ip.flow()));
+        let flows = flows.into_iter().chain(seen).collect();
         let touched = journey.sights.iter().map(|sight| sight.netns.clone()).chain([probe.from.clone()]).collect();
         Self { flows, touched, routes: route_questions(probe, identity, journey) }
     }
@@ -74,12 +83,17 @@ impl Questions {
     }
 
     fn tracked(&self) -> Result<Vec<Entry>, Error> {
-        let is_ours = |entry: &Entry| {
-            [entry.original, entry.reply]
-                .iter()
-                .any(|flow| self.flows.contains(flow) || self.flows.contains(&flow.reversed()))
-        };
-        Ok(conntrack::entries(&mut Socket::open(Protocol::Netfilter)?, is_ours)?.items)
+        Ok(conntrack::entries(&mut Socket::open(Protocol::Netfilter)?, |entry| self.is_ours(entry))?.items)
+    }
+
+    /// Keeps what was told of the probe's own connection.
+    pub(super) fn ours(&self, events: Vec<ConnectionEvent>) -> Vec<ConnectionEvent> {
+        events.into_iter().filter(|event| self.is_ours(&event.entry)).collect()
+    }
+
+    fn is_ours(&self, entry: &Entry) -> bool {
+        let ways = [entry.original, entry.reply];
+        ways.iter().any(|flow| self.flows.contains(flow) || self.flows.contains(&flow.reversed()))
     }
 
     fn ask_routing(&self, netns: &NetnsName, found: &mut Afterwards) -> Result<(), Error> {

@@ -7,21 +7,27 @@ mod afterwards;
 mod kernel;
 mod rules;
 
+use std::collections::BTreeSet;
 use std::os::fd::AsFd as _;
 use std::panic::resume_unwind;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nsgate_core::model::{Limit, NetnsName};
-use nsgate_core::trace::{Counters, Ending, Filtered, Identity, Observation, Probe, Sighting, Watched, Window, follow};
+use nsgate_core::trace::{
+    ConnectionEvent, Counters, Ending, Filtered, Identity, NeighbourEvent, Observation, Probe, ProbeKind, Sighting,
+    Watched, Window, follow, neighbours_on_the_way, translated_flows,
+};
 use nsgate_kernel::netns::{Netns, visit};
 use nsgate_kernel::{Error, counters};
+use nsgate_packet::Flow;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use self::afterwards::{Afterwards, Questions};
 use self::kernel::KernelWatch;
 use self::rules::RuleWatch;
+use crate::changes::ChangeWatch;
 use crate::rule_trace::RuleTrace;
 use crate::{Filter, Refusal, Sender, Tap, random};
 
@@ -39,7 +45,17 @@ pub struct Watch {
     sightings: Vec<Sighting>,
     kernel: KernelWatch,
     rules: RuleWatch,
+    news: News,
     limits: Vec<Limit>,
+}
+
+/// What changed meanwhile in the namespaces that are watched.
+#[derive(Debug, Default)]
+struct News {
+    connections: Vec<ConnectionEvent>,
+    neighbours: Vec<NeighbourEvent>,
+    /// The flows that the request was translated to, as far as the taps look for them.
+    flows: BTreeSet<Flow>,
 }
 
 /// What watches besides the taps on the interfaces.
@@ -57,15 +73,18 @@ pub struct Means {
 struct Post {
     netns: Netns,
     tap: Tap,
+    changes: Option<ChangeWatch>,
     /// The counters before it was sent, where they could be read.
     before: Option<Counters>,
     /// Frames that were seen, but not kept.
     left_out: u64,
 }
 
-/// What setting a tap gives: it, and the counters before the probe is sent.
-type Look = (Tap, Result<Counters, Error>);
+/// What setting a tap gives: it, the counters before the probe is sent, and who listens for changes.
+type Look = (Tap, Result<Counters, Error>, Option<ChangeWatch>);
 
+/// A counter that is there wherever connection tracking runs.
+const TRACKED: &str = "Conntrack.entries";
 /// How many frames are kept in all: far more than one probe can cause.
 const MOST_SIGHTINGS: usize = 1 << 16;
 
@@ -95,6 +114,7 @@ impl Watch {
             sightings: Vec::new(),
             kernel: KernelWatch::default(),
             rules: RuleWatch::default(),
+            news: News::default(),
             limits: Vec::new(),
         };
         watch.set_taps(from, namespaces, means)?;
@@ -148,8 +168,10 @@ impl Watch {
     pub fn finish(self) -> Result<Observation, Error> {
         let identity = self.identity().copied();
         let sent = identity.filter(|_| self.sent.is_some());
-        let journey = sent.map_or_else(Default::default, |i| follow(&i, self.probe.kind, &self.sightings));
-        let questions = Questions::of(&self.probe, sent.as_ref(), &journey, &self.sightings);
+        let kind = self.probe.kind;
+        let flows = sent.map(|i| translated_flows([i.flow(kind)], &self.news.connections)).unwrap_or_default();
+        let journey = sent.map_or_else(Default::default, |i| follow(&i, kind, &flows, &self.sightings));
+        let questions = Questions::of(&self.probe, sent.as_ref(), &journey, &self.sightings, flows);
         let found = self.read_again(&questions)?;
         let ending = self.ending.unwrap_or(Ending::Silence);
         let (kernel, mut missed) = self.kernel.finish(&ending);
@@ -161,6 +183,8 @@ impl Watch {
             ending,
             kernel,
             rules,
+            connections: questions.ours(self.news.connections),
+            neighbour_changes: neighbours_on_the_way(self.news.neighbours, &journey),
             journey,
             watched: Vec::new(),
             tracked: Vec::new(),
@@ -174,7 +198,9 @@ impl Watch {
         for (mut post, found) in self.posts.into_iter().zip(found) {
             let netns = post.netns.name().clone();
             let lost = post.tap.lost()? + post.left_out;
-            close_aside(post.tap);
+            let unheard = post.changes.as_mut().map(ChangeWatch::limits);
+            observation.limits.extend(unheard.into_iter().flatten());
+            close_aside((post.tap, post.changes));
             let counters = post.before.as_ref().map(|before| found.counters.since(before)).unwrap_or_default();
             observation.tracked.extend(found.tracked.into_iter().map(|entry| (netns.clone(), entry)));
             observation.neighbours.extend(found.neighbours.into_iter().map(|neighbour| (netns.clone(), neighbour)));
@@ -198,7 +224,12 @@ impl Watch {
                 Some((netns, filtered, identity))
             })
             .collect();
-        let look = |netns: &Netns| Ok((Tap::open(netns.name(), &filter)?, counters::read_here()));
+        let look = |netns: &Netns| {
+            let counters = counters::read_here();
+            let tracks = counters.as_ref().is_ok_and(|counters| counters.iter().any(|(name, _)| name == TRACKED));
+            let changes = identity.map(|identity| ChangeWatch::start(netns.name(), kind, &identity, tracks));
+            Ok((Tap::open(netns.name(), &filter)?, counters, changes))
+        };
         // Each tap waits until the kernel's readers have taken note of it; together they wait only once.
         let (set, kernel, traces) = thread::scope(|scope| {
             let kernel = identity.filter(|_| means.kernel).map(|identity| {
@@ -240,7 +271,7 @@ impl Watch {
     /// Puts up the posts where the taps could be set.
     fn man(&mut self, chosen: Vec<Netns>, set: Vec<Result<Look, Error>>) -> Result<(), Error> {
         for (netns, done) in chosen.into_iter().zip(set) {
-            let (tap, before) = match done {
+            let (tap, before, changes) = match done {
                 Ok(done) => done,
                 Err(error) if *netns.name() == self.probe.from => return Err(error),
                 Err(error) => {
@@ -251,7 +282,7 @@ impl Watch {
             if let Err(error) = &before {
                 self.limits.push(limit(netns.name(), "counters", error));
             }
-            self.posts.push(Post { netns, tap, before: before.ok(), left_out: 0 });
+            self.posts.push(Post { netns, tap, changes, before: before.ok(), left_out: 0 });
         }
         Ok(())
     }
@@ -260,6 +291,9 @@ impl Watch {
         self.kernel.take();
         self.rules.take();
         for post in &mut self.posts {
+            if let Some(changes) = &mut post.changes {
+                changes.take(&mut self.news.connections, &mut self.news.neighbours);
+            }
             while let Some(sighting) = post.tap.sighting() {
                 if self.sightings.len() < MOST_SIGHTINGS {
                     self.sightings.push(sighting);
@@ -268,6 +302,27 @@ impl Watch {
                 }
             }
         }
+        self.learn_translations();
+    }
+
+    /// Has the taps look for what the request was translated to meanwhile, which nothing but its ends may show.
+    fn learn_translations(&mut self) {
+        let Some(identity) = self.identity().copied() else { return };
+        let kind = self.probe.kind;
+        if kind == ProbeKind::Icmp || self.news.connections.is_empty() {
+            return;
+        }
+        let flows = translated_flows([identity.flow(kind)], &self.news.connections);
+        if flows.len() == self.news.flows.len().max(1) {
+            return;
+        }
+        let filter = Filter::of_flows(kind, &identity, &flows.iter().copied().collect::<Vec<_>>());
+        for post in &self.posts {
+            if let Err(error) = post.tap.refilter(&filter) {
+                self.limits.push(limit(post.netns.name(), "frames of the translated probe", &error));
+            }
+        }
+        self.news.flows = flows;
     }
 
     /// Sleeps until something was seen or came back.
@@ -276,7 +331,9 @@ impl Watch {
         let taps = self.posts.iter().map(|post| PollFd::from_borrowed_fd(post.tap.as_fd(), PollFlags::IN));
         let kernel = self.kernel.file().map(|file| PollFd::from_borrowed_fd(file, PollFlags::IN));
         let rules = self.rules.files().map(|file| PollFd::from_borrowed_fd(file, PollFlags::IN));
-        let mut files: Vec<PollFd<'_>> = sender.chain(taps).chain(kernel).chain(rules).collect();
+        let changes = self.posts.iter().filter_map(|post| post.changes.as_ref()).flat_map(ChangeWatch::files);
+        let changes = changes.map(|file| PollFd::from_borrowed_fd(file, PollFlags::IN));
+        let mut files: Vec<PollFd<'_>> = sender.chain(taps).chain(kernel).chain(rules).chain(changes).collect();
         let left = Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
         // An interruption is as good as an event: the caller looks again.
         let _ = poll(&mut files, Some(&left));
@@ -317,10 +374,10 @@ fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// Closes a tap without waiting: the kernel takes tens of milliseconds until nobody reads it any more.
-fn close_aside(tap: Tap) {
-    // Where no thread can be had, the tap is closed here.
-    let _ = thread::Builder::new().name("close a tap".into()).spawn(move || drop(tap));
+/// Closes sockets without waiting: the kernel takes tens of milliseconds until nobody reads them any more.
+fn close_aside(sockets: (Tap, Option<ChangeWatch>)) {
+    // Where no thread can be had, they are closed here.
+    let _ = thread::Builder::new().name("close a tap".into()).spawn(move || drop(sockets));
 }
 
 /// A cookie and a sequence number that no other probe has.
