@@ -8,15 +8,15 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
 
+use nsgate_core::model::NetnsName;
 use nsgate_core::model::ruleset::{
     Base, BaseChain, ChainKind, CmpOp, Command, Data, Expression, Hook, MetaKey, Place, Register, Rule, TableFamily,
     TableId,
 };
-use nsgate_core::model::{LinkName, NetnsName};
-use nsgate_core::trace::{Identity, ProbeKind, RuleEvent};
-use nsgate_kernel::Error;
+use nsgate_core::trace::{Filtered, Identity, ProbeKind, RuleEvent};
 use nsgate_kernel::netlink::{Protocol, Socket};
 use nsgate_kernel::nftables::{TRACE_GROUP, commit, trace_event};
+use nsgate_kernel::{Error, Kind};
 use nsgate_packet::protocol;
 
 /// A trace of the probe through the packet filter of one namespace.
@@ -43,20 +43,18 @@ const TRACED: MetaKey = MetaKey(12);
 const REGISTER: Register = Register(0);
 
 impl RuleTrace {
-    /// Starts in the namespace of the calling thread; `devices` are the interfaces that have chains of their own.
-    pub(crate) fn start(
-        netns: &NetnsName,
-        devices: &[LinkName],
-        kind: ProbeKind,
-        identity: &Identity,
-    ) -> Result<Self, Error> {
+    /// Starts in the namespace of the calling thread.
+    pub(crate) fn start(filtered: &Filtered, kind: ProbeKind, identity: &Identity) -> Result<Self, Error> {
+        if filtered.legacy {
+            refuse_to_write_logs(identity)?;
+        }
         // Before the first packet can be marked.
         let mut events = Socket::open(Protocol::Netfilter)?;
         events.join(TRACE_GROUP)?;
         let mut owner = Socket::open(Protocol::Netfilter)?;
-        let (tables, commands) = commands(devices, kind, identity);
+        let (tables, commands) = commands(filtered, kind, identity);
         commit(&mut owner, &commands, None)?;
-        Ok(Self { netns: netns.clone(), tables, owner, events, headers: HashMap::new(), lost: false })
+        Ok(Self { netns: filtered.netns.clone(), tables, owner, events, headers: HashMap::new(), lost: false })
     }
 
     /// The namespace that is traced.
@@ -107,15 +105,37 @@ impl AsFd for RuleTrace {
     }
 }
 
+/// The older engine writes what it does with a traced packet to the kernel's log, if that log is written to at all:
+/// usually it is for the machine's own namespace alone, which shows by a setting that no other has.
+fn refuse_to_write_logs(identity: &Identity) -> Result<(), Error> {
+    const ONLY_OF_THE_MACHINE: &str = "/proc/sys/net/netfilter/nf_log_all_netns";
+    let logger = if identity.destination.is_ipv4() { "2" } else { "10" };
+    let logger = std::fs::read_to_string(format!("/proc/sys/net/netfilter/nf_log/{logger}")).unwrap_or_default();
+    let logs = !matches!(logger.trim(), "" | "NONE") && std::path::Path::new(ONLY_OF_THE_MACHINE).exists();
+    if logs {
+        let why = format!("iptables-legacy would write to the kernel's log, by {}", logger.trim());
+        return Err(Error::explained(Kind::Refused, "trace", "the packet filter", why));
+    }
+    Ok(())
+}
+
 /// The tables, and what makes them.
-fn commands(devices: &[LinkName], kind: ProbeKind, identity: &Identity) -> (Vec<TableId>, Vec<Command>) {
+fn commands(filtered: &Filtered, kind: ProbeKind, identity: &Identity) -> (Vec<TableId>, Vec<Command>) {
     let [a, b, c, d, ..] = identity.cookie;
     let name = format!("nsgate-trace-{:08x}", u32::from_be_bytes([a, b, c, d]));
+    let devices = filtered.devices.as_slice();
     let mut hooks = vec![(TableFamily::Inet, Hook::Prerouting, &[][..]), (TableFamily::Inet, Hook::Output, &[])];
     if !devices.is_empty() {
         hooks.push((TableFamily::Netdev, Hook::Ingress, devices));
     }
+    if filtered.bridged {
+        hooks.extend([(TableFamily::Bridge, Hook::Prerouting, &[][..]), (TableFamily::Bridge, Hook::Output, &[])]);
+    }
+    if filtered.arp && identity.destination.is_ipv4() {
+        hooks.extend([(TableFamily::Arp, Hook::Input, &[][..]), (TableFamily::Arp, Hook::Output, &[])]);
+    }
     let rules = rules(kind, identity);
+    let everything = Rule { handle: 0, expressions: marking().into(), comment: None };
     let (mut tables, mut commands) = (Vec::new(), Vec::new());
     for (family, hook, devices) in hooks {
         let table = TableId::new(family, name.clone());
@@ -133,6 +153,10 @@ fn commands(devices: &[LinkName], kind: ProbeKind, identity: &Identity) -> (Vec<
         let chain = hook.name().to_owned();
         let new = Command::AddChain { table: table.clone(), name: chain.clone(), base: Some(base), comment: None };
         commands.push(new);
+        let rules = match family {
+            TableFamily::Arp => std::slice::from_ref(&everything),
+            _ => &rules[..],
+        };
         commands.extend(rules.iter().map(|rule| Command::AddRule {
             table: table.clone(),
             chain: chain.clone(),
@@ -193,7 +217,14 @@ fn mark(protocol: u8, expressions: Vec<Expression>) -> Rule {
         Expression::Cmp { from: REGISTER, op: CmpOp::Eq, value: vec![protocol] },
     ];
     all.extend(expressions);
-    all.push(Expression::Immediate { to: Some(REGISTER), data: Data::Value(vec![1]) });
-    all.push(Expression::MetaSet { key: TRACED, from: REGISTER });
+    all.extend(marking());
     Rule { handle: 0, expressions: all, comment: None }
+}
+
+/// What marks a packet.
+fn marking() -> [Expression; 2] {
+    [
+        Expression::Immediate { to: Some(REGISTER), data: Data::Value(vec![1]) },
+        Expression::MetaSet { key: TRACED, from: REGISTER },
+    ]
 }

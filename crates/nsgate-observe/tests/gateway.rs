@@ -274,7 +274,9 @@ fn the_kernel_says_why_it_drops_a_probe_to_those_who_may_ask() {
 /// The traces of the packet filter of `host`, with the chains of this interface.
 fn traced(device: Option<&str>) -> Means {
     let devices = device.iter().map(|name| name.parse().unwrap()).collect();
-    Means { filters: vec![Filtered { netns: NetnsName::host(), devices }], ..Means::default() }
+    let netns = NetnsName::host();
+    let filtered = Filtered { netns, devices, bridged: false, arp: false, nftables: true, legacy: false };
+    Means { filters: vec![filtered], ..Means::default() }
 }
 
 /// What each chain but ours made of the packets for an address: `forward Rule Drop`.
@@ -345,6 +347,98 @@ fn chains_at_an_interface_are_traced_too() {
         twice.filters[0].devices.push("veth3".parse().unwrap());
         let missed = trace_with("1.1.1.3", ProbeKind::Icmp, 56, Duration::from_millis(10), &twice);
         assert_eq!((missed.rules, missed.limits.len(), tables()), (vec![], 1, vec!["t".to_owned()]));
+    });
+}
+
+#[test]
+fn what_leaves_by_an_interface_is_traced_to_its_chains() {
+    sandbox::test(|| {
+        perform(&NETWORK);
+        perform(&["sysctl -w net.ipv4.ip_forward=1"]);
+        settle("114.114.114.114");
+        perform(&[
+            "nft 'add table netdev t'",
+            "nft 'add chain netdev t c { type filter hook egress device eth2 priority 0; policy drop; }'",
+        ]);
+        let to = "114.114.114.114";
+        let lost = trace_with(to, ProbeKind::Icmp, 56, Duration::from_millis(100), &traced(None));
+        assert_eq!((decided(&lost, to), lost.limits), (vec!["c policy Drop".to_owned()], vec![]));
+    });
+}
+
+/// Two namespaces at one bridge of `host`.
+const BRIDGE: [&str; 15] = [
+    "ip netns add ns_1",
+    "ip netns add world",
+    "ip link add br0 type bridge",
+    "ip link add v1 type veth peer name e1 netns ns_1",
+    "ip link add v2 type veth peer name e2 netns world",
+    "ip link set v1 master br0",
+    "ip link set v2 master br0",
+    "ip -n ns_1 addr add 10.0.0.1/24 dev e1",
+    "ip -n world addr add 10.0.0.2/24 dev e2",
+    "ip -n ns_1 addr add fd00::1/64 dev e1 nodad",
+    "ip -n world addr add fd00::2/64 dev e2 nodad",
+    "ip link set br0 up",
+    "ip link set v1 up",
+    "ip link set v2 up",
+    "ip -n ns_1 link set e1 up",
+];
+
+#[test]
+fn the_chains_of_a_bridge_and_of_arp_are_traced() {
+    sandbox::test(|| {
+        perform(&BRIDGE);
+        perform(&["ip -n world link set e2 up", "ip addr add 10.0.0.3/24 dev br0"]);
+        settle("10.0.0.2");
+        settle("fd00::2");
+        perform(&[
+            "nft 'add table bridge b'",
+            "nft 'add chain bridge b c { type filter hook forward priority 0; policy accept; }'",
+            "nft 'add rule bridge b c meta l4proto { icmp, icmpv6 } drop'",
+        ]);
+        let mut means = traced(None);
+        (means.filters[0].bridged, means.filters[0].arp) = (true, true);
+        for destination in ["10.0.0.2", "fd00::2"] {
+            let lost = trace_with(destination, ProbeKind::Icmp, 56, Duration::from_millis(100), &means);
+            assert_eq!((decided(&lost, destination), lost.limits), (vec!["c rule Drop".to_owned()], vec![]));
+            let family = lost.rules[0].table.family;
+            assert_eq!(family, nsgate_core::model::ruleset::TableFamily::Bridge);
+        }
+        perform(&[
+            "nft 'add table arp a'",
+            "nft 'add chain arp a c { type filter hook input priority 0; policy drop; }'",
+        ]);
+        let lost = trace_with("10.0.0.3", ProbeKind::Icmp, 56, Duration::from_millis(100), &means);
+        let dropped = lost.rules.iter().find(|event| event.table.name == "a").unwrap();
+        assert!(dropped.is_loss() && matches!(dropped.packet().body, nsgate_packet::Body::Arp(_)), "{dropped:?}");
+        assert_eq!(tables(), ["b", "a"]);
+    });
+}
+
+#[test]
+#[ignore = "needs Debian's iptables; run by cargo xtask interop"]
+fn the_older_engine_counts_what_it_drops_beside_a_trace() {
+    sandbox::test(|| {
+        perform(&NETWORK);
+        perform(&["sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv6.conf.all.forwarding=1"]);
+        perform(&[
+            "nft 'add table inet t'",
+            "nft 'add chain inet t c { type filter hook prerouting priority 0; policy accept; }'",
+        ]);
+        let mut means = traced(None);
+        means.filters[0].legacy = true;
+        for (program, destination, protocol) in
+            [("iptables-legacy", "114.114.114.114", "icmp"), ("ip6tables-legacy", "fd30::1", "ipv6-icmp")]
+        {
+            settle(destination);
+            let line = ["-A", "FORWARD", "-d", destination, "-p", protocol, "-j", "DROP"];
+            assert!(Command::new(program).args(line).status().unwrap().success());
+            let lost = trace_with(destination, ProbeKind::Icmp, 56, Duration::from_millis(100), &means);
+            assert_eq!((decided(&lost, destination), lost.limits), (vec!["c policy Accept".to_owned()], vec![]));
+            let counts: Vec<_> = lost.counted.iter().map(|c| (c.chain.as_str(), c.rule, c.packets)).collect();
+            assert_eq!(counts, [("FORWARD", 1, 1)]);
+        }
     });
 }
 

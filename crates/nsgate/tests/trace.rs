@@ -104,3 +104,35 @@ fn a_name_server_that_is_of_no_use_is_the_verdict_and_why_follows() {
         assert!(trace(2, "ns_1 300.1.1.1").1.contains("'300.1.1.1' is not an address"));
     });
 }
+
+#[test]
+fn what_was_told_of_the_probe_is_shown_on_demand_and_in_json() {
+    test(|| {
+        build(&[
+            "ip netns add ns_1",
+            "ip link add veth3 type veth peer name veth2 netns ns_1",
+            "ip addr add 1.1.1.3/24 dev veth3",
+            "ip -n ns_1 addr add 1.1.1.2/24 dev veth2",
+            "ip link set veth3 up",
+            "ip -n ns_1 link set veth2 up",
+            "nft 'add table inet t'",
+            "nft 'add chain inet t c { type filter hook input priority 0; policy accept; }'",
+            "nft 'add rule inet t c ct state invalid drop'",
+        ]);
+        let names = ["host", "ns_1"].map(|name| nsgate_kernel::netns::Netns::open(&name.parse().unwrap()).unwrap());
+        let wait = std::time::Duration::from_secs(20);
+        assert_eq!(nsgate_kernel::settle::settle(&names, wait).unwrap(), []);
+        let observation = json(0, "ns_1 1.1.1.3 --no-bpf -d")["observation"].take();
+        let connection = &observation["connection_changes"][0];
+        assert_eq!((&connection["change"], &connection["entry"]["netns"]), (&"new".into(), &"host".into()));
+        assert_eq!(connection["entry"]["original"]["destination"], "1.1.1.3");
+        let resolved = |event: &Value| event["entry"]["address"] == "1.1.1.3" && event["entry"]["state"] == "reachable";
+        let neighbours = observation["neighbour_changes"].as_array().unwrap();
+        assert!(neighbours.iter().any(resolved), "{neighbours:#?}");
+        let (shown, _) = trace(0, "ns_1 1.1.1.3 --no-bpf -d");
+        for text in ["\nconnection tracking\n", "\npacket filter\n", "\ncounters\n", "Ip.InReceives +"] {
+            assert!(shown.contains(text), "{text}: {shown}");
+        }
+        assert!(!trace(0, "ns_1 1.1.1.3 --no-bpf").0.contains("counters"));
+    });
+}

@@ -111,7 +111,8 @@ pub(super) fn across_a_bridge(loss: &Loss<'_>) -> Option<Verdict> {
         End::Lost(decision) => Some(decision),
         _ => None,
     };
-    let by_bridge = [Hook::Prerouting, Hook::Forward].into_iter().find_map(|hook| lost(Layer::Bridged, port, hook));
+    let by_rules = || [Hook::Prerouting, Hook::Forward].into_iter().find_map(|hook| lost(Layer::Bridged, port, hook));
+    let by_bridge = told::dropped_by_bridge(loss).or_else(by_rules);
     let (cause, object, decision) = if let Some(decision) = by_bridge {
         (Cause::FilterDrop, object(&decision), decision)
     } else {

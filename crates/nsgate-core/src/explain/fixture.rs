@@ -359,6 +359,7 @@ fn observation(destination: &str, kind: ProbeKind) -> Observation {
         journey: Journey::default(),
         kernel: Vec::new(),
         rules: Vec::new(),
+        counted: Vec::new(),
         connections: Vec::new(),
         neighbour_changes: Vec::new(),
         watched: watched.to_vec(),

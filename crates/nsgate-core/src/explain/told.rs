@@ -5,9 +5,9 @@ use nsgate_packet::{Icmp, Ip, Transport, protocol};
 
 use super::{Evidence, EvidenceKind, Loss, filter};
 use crate::filter::Decision;
-use crate::model::ruleset::Hook;
+use crate::model::ruleset::{Data, Expression, Hook, Rule, Table, TableFamily, Verdict};
 use crate::model::{Namespace, NetnsName, World};
-use crate::trace::{KernelEvent, KernelEventKind, Observation, ProbeKind, RuleEvent, RuleStep, life};
+use crate::trace::{KernelEvent, KernelEventKind, Observation, ProbeKind, RuleCount, RuleEvent, RuleStep, life};
 
 /// All that was told of losses, in one namespace or in all of them.
 pub(super) fn evidence(world: &World, observation: &Observation, netns: Option<&NetnsName>) -> Vec<Evidence> {
@@ -27,6 +27,11 @@ pub(super) fn evidence(world: &World, observation: &Observation, netns: Option<&
         };
         tell(Evidence::new(EvidenceKind::Kernel, &event.netns, text));
     }
+    for (decision, count) in dropping(world, observation).filter(|(_, count)| wanted(&count.netns)) {
+        let packets = if count.packets == 1 { "1 packet" } else { &format!("{} packets", count.packets) };
+        let text = format!("iptables-legacy counted {packets} meanwhile: {}", filter::object(&decision));
+        tell(Evidence::new(EvidenceKind::Counter, &count.netns, text));
+    }
     let events = &observation.kernel;
     for (place, event) in events.iter().enumerate().filter(|(_, event)| is_loss_of_probe(observation, event)) {
         let Some(netns) = event.netns.as_ref().filter(|netns| wanted(netns)) else { continue };
@@ -35,10 +40,35 @@ pub(super) fn evidence(world: &World, observation: &Observation, netns: Option<&
     told
 }
 
+/// The rules of the older engine that drop packets and met some meanwhile.
+fn dropping<'a>(world: &'a World, observation: &'a Observation) -> impl Iterator<Item = (Decision<'a>, &'a RuleCount)> {
+    let drops = |rule: &Rule| {
+        let verdict = |e: &Expression| matches!(e, Expression::Immediate { data: Data::Verdict(Verdict::Drop), .. });
+        rule.expressions.iter().any(|e| verdict(e) || matches!(e, Expression::Reject { .. }))
+    };
+    observation.counted.iter().filter_map(move |count| {
+        let ruleset = &world.namespace(&count.netns)?.ruleset;
+        let id = |table: &&Table| table.family == count.table.family && table.name == count.table.name;
+        let table = ruleset.legacy.iter().find(id)?;
+        let chain = table.chain(&count.chain)?;
+        let rule = chain.rules.iter().find(|rule| rule.handle == count.rule).filter(|rule| drops(rule))?;
+        Some((Decision { table, chain, rule: Some(rule) }, count))
+    })
+}
+
 /// Who dropped the packet in the namespace that lost it, as the packet filter's own trace has it.
 pub(super) fn dropped_by<'a>(loss: &Loss<'a>) -> Option<(Hook, Decision<'a>)> {
+    traced(loss, |family| !matches!(family, TableFamily::Arp | TableFamily::Bridge))
+}
+
+/// Who dropped the frame on its way across a bridge of the namespace that lost it, as the trace has it.
+pub(super) fn dropped_by_bridge<'a>(loss: &Loss<'a>) -> Option<Decision<'a>> {
+    traced(loss, |family| family == TableFamily::Bridge).map(|(_, decision)| decision)
+}
+
+fn traced<'a>(loss: &Loss<'a>, of: fn(TableFamily) -> bool) -> Option<(Hook, Decision<'a>)> {
     let events = &loss.observation.rules;
-    let here = |event: &RuleEvent| event.netns == *loss.here();
+    let here = |event: &RuleEvent| event.netns == *loss.here() && of(event.table.family);
     let is_it = |event: &RuleEvent| event.packet().as_ip().is_some_and(|ip| is_lost_packet(loss, &ip));
     let place = events.iter().rposition(|event| here(event) && event.is_loss() && is_it(event))?;
     let event = &events[place];
@@ -155,6 +185,34 @@ mod tests {
             event.bytes[20] = 3;
         }
         assert_ne!(fixture.verdict().0, "filter-drop");
+    }
+
+    #[test]
+    fn a_rule_of_the_older_engine_that_counted_is_a_clue() {
+        let mut fixture = lost_at_the_gateway();
+        let text = "table ip filter { chain FORWARD { type filter hook forward priority 0; policy accept;
+            counter packets 1 bytes 84 accept; meta length 84 counter packets 0 bytes 0 drop; } }";
+        let mut tables = Ruleset::from_text(text).unwrap().tables;
+        for (place, rule) in tables[0].chains[0].rules.iter_mut().enumerate() {
+            rule.handle = place as u64 + 1;
+        }
+        fixture.netns("host").ruleset.legacy = tables;
+        fixture.observation.counted = [(1, 4), (2, 1)]
+            .map(|(rule, packets)| RuleCount {
+                netns: name("host"),
+                table: TableId::new(TableFamily::Ip, "filter"),
+                chain: "FORWARD".into(),
+                rule,
+                packets,
+            })
+            .into();
+        let counted: Vec<_> =
+            evidence(&fixture.world, &fixture.observation, None).into_iter().map(|e| e.text).collect();
+        assert_eq!(counted.len(), 1, "{counted:?}");
+        assert!(
+            counted[0].starts_with("iptables-legacy counted 1 packet meanwhile: ip filter FORWARD:"),
+            "{counted:?}"
+        );
     }
 
     #[test]

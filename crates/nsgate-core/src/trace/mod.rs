@@ -22,5 +22,5 @@ pub use kernel_event::{Addressee, DropReason, KernelEvent, KernelEventKind, life
 pub use observation::{Ending, KernelRoute, Observation, RouteQuestion, Watched, Window};
 pub use probe::{Identity, Probe, ProbeKind};
 pub use route::{Stop, planned_path, to_watch};
-pub use rule_event::{Filtered, RuleEvent, RuleStep, TracedConnection, to_trace};
+pub use rule_event::{Filtered, RuleCount, RuleEvent, RuleStep, TracedConnection, counted, to_trace};
 pub use sighting::{Sighting, Way};

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::counters::Counters;
-use super::{ConnectionEvent, Identity, Journey, KernelEvent, NeighbourEvent, Probe, RuleEvent};
+use super::{ConnectionEvent, Identity, Journey, KernelEvent, NeighbourEvent, Probe, RuleCount, RuleEvent};
 use crate::model::conntrack::Entry;
 use crate::model::lookup::Query;
 use crate::model::{Limit, LinkIndex, Neighbour, NetnsName};
@@ -23,6 +23,8 @@ pub struct Observation {
     pub kernel: Vec<KernelEvent>,
     /// What the packet filters' own traces told of it, in order within each namespace.
     pub rules: Vec<RuleEvent>,
+    /// Which rules of the older engine met packets meanwhile.
+    pub counted: Vec<RuleCount>,
     /// What connection tracking told of the probe's connection, in order within each namespace.
     pub connections: Vec<ConnectionEvent>,
     /// What was told of the neighbours on its way, in order within each namespace.

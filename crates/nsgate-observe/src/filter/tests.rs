@@ -210,3 +210,17 @@ fn cut_frames_end_quietly() {
         assert_eq!(run(&filter.program, &frame), if length == whole.len() { KEPT } else { 0 }, "{length}");
     }
 }
+
+#[test]
+fn ports_that_the_probe_was_given_on_its_way_are_looked_for() {
+    let flow = |source_port, destination_port| {
+        let [source, destination]: [IpAddr; 2] = ["10.0.0.1", "10.0.0.2"].map(|address| address.parse().unwrap());
+        Flow { protocol: 17, source, destination, source_port, destination_port }
+    };
+    let answer = packet(Family::V4, Transport::Udp(Udp { source_port: 5353, destination_port: 777, payload: b"" }));
+    let frame = Frame { bytes: &answer, hardware_type: TUNNEL, protocol: ethertype::IPV4 };
+    for (flows, kept) in [(vec![], false), (vec![flow(777, 5353)], true), (vec![flow(778, 5354)], false)] {
+        let filter = Filter::of_flows(ProbeKind::Udp(53), &identity(), &flows);
+        assert_eq!(run(&filter.program, &frame) > 0, kept, "{flows:?}");
+    }
+}

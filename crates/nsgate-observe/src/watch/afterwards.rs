@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use nsgate_core::model::conntrack::Entry;
 use nsgate_core::model::lookup::Query;
+use nsgate_core::model::ruleset::Table;
 use nsgate_core::model::{Limit, Neighbour, NetnsName};
 use nsgate_core::trace::{
     ConnectionEvent, Counters, Identity, Journey, KernelRoute, Leg, Probe, RouteQuestion, Sighting, Way,
 };
 use nsgate_kernel::netlink::{Protocol, Socket};
-use nsgate_kernel::{Error, conntrack, counters, rtnetlink};
+use nsgate_kernel::{Error, conntrack, counters, legacy, rtnetlink};
 use nsgate_packet::{Flow, Ip};
 
 use super::limit;
@@ -20,6 +21,8 @@ pub(super) struct Questions {
     flows: BTreeSet<Flow>,
     /// The namespaces that the probe was seen in, or starts in.
     touched: BTreeSet<NetnsName>,
+    /// The namespaces in which the older engine's rules count.
+    pub(super) legacy: BTreeSet<NetnsName>,
     /// What the routing tables are asked.
     routes: Vec<RouteQuestion>,
 }
@@ -28,6 +31,7 @@ pub(super) struct Questions {
 #[derive(Default)]
 pub(super) struct Afterwards {
     pub(super) counters: Counters,
+    pub(super) legacy: Vec<Table>,
     pub(super) tracked: Vec<Entry>,
     pub(super) neighbours: Vec<Neighbour>,
     pub(super) routes: Vec<KernelRoute>,
@@ -55,7 +59,7 @@ impl Questions {
             .filter_map(|sighting| sighting.packet().as_ip().map(|ip: Ip<'_>| ip.flow()));
         let flows = flows.into_iter().chain(seen).collect();
         let touched = journey.sights.iter().map(|sight| sight.netns.clone()).chain([probe.from.clone()]).collect();
-        Self { flows, touched, routes: route_questions(probe, identity, journey) }
+        Self { flows, touched, legacy: BTreeSet::new(), routes: route_questions(probe, identity, journey) }
     }
 
     /// Reads in the namespace of the calling thread.
@@ -65,6 +69,9 @@ impl Questions {
         match counters::read_here() {
             Ok(counters) => found.counters = counters,
             Err(error) => note(&mut found.limits, "counters", &error),
+        }
+        if self.legacy.contains(netns) {
+            found.legacy = legacy::tables().tables;
         }
         if !self.touched.contains(netns) {
             return found;

@@ -13,13 +13,14 @@ use std::panic::resume_unwind;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nsgate_core::model::ruleset::Table;
 use nsgate_core::model::{Limit, NetnsName};
 use nsgate_core::trace::{
     ConnectionEvent, Counters, Ending, Filtered, Identity, NeighbourEvent, Observation, Probe, ProbeKind, Sighting,
-    Watched, Window, follow, neighbours_on_the_way, translated_flows,
+    Watched, Window, counted, follow, neighbours_on_the_way, translated_flows,
 };
 use nsgate_kernel::netns::{Netns, visit};
-use nsgate_kernel::{Error, counters};
+use nsgate_kernel::{Error, counters, legacy};
 use nsgate_packet::Flow;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -76,12 +77,20 @@ struct Post {
     changes: Option<ChangeWatch>,
     /// The counters before it was sent, where they could be read.
     before: Option<Counters>,
+    /// The tables of the older engine before it was sent.
+    legacy: Vec<Table>,
     /// Frames that were seen, but not kept.
     left_out: u64,
 }
 
-/// What setting a tap gives: it, the counters before the probe is sent, and who listens for changes.
-type Look = (Tap, Result<Counters, Error>, Option<ChangeWatch>);
+/// What setting a tap gives: it, who listens for changes, and what was counted before the probe is sent.
+#[derive(Debug)]
+struct Look {
+    tap: Tap,
+    changes: Option<ChangeWatch>,
+    counters: Result<Counters, Error>,
+    legacy: Vec<Table>,
+}
 
 /// A counter that is there wherever connection tracking runs.
 const TRACKED: &str = "Conntrack.entries";
@@ -171,7 +180,9 @@ impl Watch {
         let kind = self.probe.kind;
         let flows = sent.map(|i| translated_flows([i.flow(kind)], &self.news.connections)).unwrap_or_default();
         let journey = sent.map_or_else(Default::default, |i| follow(&i, kind, &flows, &self.sightings));
-        let questions = Questions::of(&self.probe, sent.as_ref(), &journey, &self.sightings, flows);
+        let mut questions = Questions::of(&self.probe, sent.as_ref(), &journey, &self.sightings, flows);
+        let legacy = self.posts.iter().filter(|post| !post.legacy.is_empty());
+        questions.legacy = legacy.map(|post| post.netns.name().clone()).collect();
         let found = self.read_again(&questions)?;
         let ending = self.ending.unwrap_or(Ending::Silence);
         let (kernel, mut missed) = self.kernel.finish(&ending);
@@ -183,6 +194,7 @@ impl Watch {
             ending,
             kernel,
             rules,
+            counted: Vec::new(),
             connections: questions.ours(self.news.connections),
             neighbour_changes: neighbours_on_the_way(self.news.neighbours, &journey),
             journey,
@@ -200,8 +212,14 @@ impl Watch {
             let lost = post.tap.lost()? + post.left_out;
             let unheard = post.changes.as_mut().map(ChangeWatch::limits);
             observation.limits.extend(unheard.into_iter().flatten());
+            if lost > 0 {
+                let why = format!("{lost} frames came too fast to be kept");
+                let what = "some of the frames that passed".to_owned();
+                observation.limits.push(Limit { netns: Some(netns.clone()), what, why });
+            }
             close_aside((post.tap, post.changes));
             let counters = post.before.as_ref().map(|before| found.counters.since(before)).unwrap_or_default();
+            observation.counted.extend(counted(&netns, &post.legacy, &found.legacy));
             observation.tracked.extend(found.tracked.into_iter().map(|entry| (netns.clone(), entry)));
             observation.neighbours.extend(found.neighbours.into_iter().map(|neighbour| (netns.clone(), neighbour)));
             observation.routes.extend(found.routes);
@@ -218,7 +236,7 @@ impl Watch {
         let filter = identity.map_or_else(Filter::of_nothing, |identity| Filter::of(kind, &identity));
         let filtered: Vec<_> = identity
             .iter()
-            .flat_map(|identity| means.filters.iter().map(move |filtered| (identity, filtered)))
+            .flat_map(|identity| means.filters.iter().filter(|f| f.nftables).map(move |filtered| (identity, filtered)))
             .filter_map(|(identity, filtered)| {
                 let netns = chosen.iter().find(|netns| *netns.name() == filtered.netns)?;
                 Some((netns, filtered, identity))
@@ -228,7 +246,9 @@ impl Watch {
             let counters = counters::read_here();
             let tracks = counters.as_ref().is_ok_and(|counters| counters.iter().any(|(name, _)| name == TRACKED));
             let changes = identity.map(|identity| ChangeWatch::start(netns.name(), kind, &identity, tracks));
-            Ok((Tap::open(netns.name(), &filter)?, counters, changes))
+            let has_legacy = means.filters.iter().any(|filtered| filtered.legacy && filtered.netns == *netns.name());
+            let legacy = if has_legacy { legacy::tables().tables } else { Vec::new() };
+            Ok(Look { tap: Tap::open(netns.name(), &filter)?, changes, counters, legacy })
         };
         // Each tap waits until the kernel's readers have taken note of it; together they wait only once.
         let (set, kernel, traces) = thread::scope(|scope| {
@@ -239,7 +259,7 @@ impl Watch {
             let traces: Vec<_> = filtered
                 .iter()
                 .map(|(netns, filtered, identity)| {
-                    let start = || RuleTrace::start(netns.name(), &filtered.devices, kind, identity);
+                    let start = || RuleTrace::start(filtered, kind, identity);
                     scope.spawn(move || netns.run(start).flatten())
                 })
                 .collect();
@@ -271,7 +291,7 @@ impl Watch {
     /// Puts up the posts where the taps could be set.
     fn man(&mut self, chosen: Vec<Netns>, set: Vec<Result<Look, Error>>) -> Result<(), Error> {
         for (netns, done) in chosen.into_iter().zip(set) {
-            let (tap, before, changes) = match done {
+            let look = match done {
                 Ok(done) => done,
                 Err(error) if *netns.name() == self.probe.from => return Err(error),
                 Err(error) => {
@@ -279,10 +299,11 @@ impl Watch {
                     continue;
                 }
             };
-            if let Err(error) = &before {
+            if let Err(error) = &look.counters {
                 self.limits.push(limit(netns.name(), "counters", error));
             }
-            self.posts.push(Post { netns, tap, changes, before: before.ok(), left_out: 0 });
+            let Look { tap, changes, counters, legacy } = look;
+            self.posts.push(Post { netns, tap, changes, before: counters.ok(), legacy, left_out: 0 });
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 pub(crate) mod human;
 pub(crate) mod json;
 pub(crate) mod style;
+pub(crate) mod told;
 
 use std::io::{self, Write};
 

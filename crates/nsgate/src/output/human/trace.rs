@@ -4,12 +4,13 @@ use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use nsgate_core::explain::{Cause, Evidence, Place, Report, Verdict};
-use nsgate_core::model::World;
+use nsgate_core::model::{NetnsName, World};
 use nsgate_core::trace::{Header, Leg, Observation, Sight, Way};
 
 use super::wrap;
 use crate::inquiry::Asked;
 use crate::output::style::{BAD, FAINT, GOOD, HEADING, TYPED, paint};
+use crate::output::told;
 
 /// The whole answer.
 pub(crate) fn show(asked: &Asked, world: &World, observation: &Observation, report: &Report, details: bool) -> String {
@@ -21,6 +22,9 @@ pub(crate) fn show(asked: &Asked, world: &World, observation: &Observation, repo
         for evidence in &verdict.evidence {
             text += &wrap(&titled(world, &evidence_line(evidence)), 2);
         }
+    }
+    if details {
+        text += &told_of(world, observation);
     }
     text += &mend(verdict);
     for further in &report.further {
@@ -120,6 +124,35 @@ fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bo
             world.title(&verdict.place.netns),
             verdict.object
         );
+    }
+    text
+}
+
+/// What was told besides the sightings, and which counters moved.
+fn told_of(world: &World, observation: &Observation) -> String {
+    let mut text = String::new();
+    let mut before = "";
+    for event in told::all(world, observation) {
+        if event.kind != before {
+            text += &heading(match event.kind {
+                "connection" => "connection tracking",
+                "neighbour" => "neighbours",
+                "rule" => "packet filter",
+                _ => "kernel",
+            });
+            before = event.kind;
+        }
+        let netns = event.netns.map_or("nowhere", NetnsName::as_str);
+        text += &wrap(&format!("{netns}: {}", event.text), 2);
+    }
+    let moved = observation.watched.iter().filter(|watched| watched.counters.iter().next().is_some());
+    for (row, watched) in moved.enumerate() {
+        if row == 0 {
+            text += &heading("counters");
+        }
+        let counters: Vec<String> =
+            watched.counters.iter().map(|(name, by)| format!("{name} {:+}", by.cast_signed())).collect();
+        text += &wrap(&format!("{}: {}", watched.netns, counters.join(", ")), 2);
     }
     text
 }

@@ -10,7 +10,8 @@ use nsgate_core::model::conntrack::Entry;
 use nsgate_core::model::ruleset::Verdict;
 use nsgate_core::model::{LinkIndex, Neighbour, NeighbourState, NetnsName, World};
 use nsgate_core::trace::{
-    Ending, Identity, KernelEvent, KernelEventKind, KernelRoute, Observation, RuleEvent, RuleStep, Sight, Watched,
+    ConnectionEvent, Ending, Identity, KernelEvent, KernelEventKind, KernelRoute, NeighbourEvent, Observation,
+    RuleCount, RuleEvent, RuleStep, Sight, Watched,
 };
 use nsgate_packet::Flow;
 use serde::Serialize;
@@ -32,7 +33,10 @@ pub(crate) struct ObservationJson {
     rules: Vec<RuleJson>,
     events: Vec<EventJson>,
     connections: Vec<ConnectionJson>,
+    connection_changes: Vec<ChangeJson<ConnectionJson>>,
     neighbours: Vec<NeighbourJson>,
+    neighbour_changes: Vec<ChangeJson<NeighbourJson>>,
+    counted: Vec<CountedJson>,
     routes: Vec<RouteJson>,
 }
 
@@ -126,6 +130,25 @@ struct ConnectionJson {
     timeout: u32,
 }
 
+/// Something that changed while the probe was under way, as it was from then on.
+#[derive(Serialize)]
+struct ChangeJson<T> {
+    change: &'static str,
+    entry: T,
+}
+
+/// A rule of the older engine that packets met, of anybody's.
+#[derive(Serialize)]
+struct CountedJson {
+    netns: String,
+    family: &'static str,
+    table: String,
+    chain: String,
+    /// Its number within the chain, counted from 1.
+    rule: u64,
+    packets: u64,
+}
+
 #[derive(Serialize)]
 struct FlowJson {
     protocol: u8,
@@ -172,6 +195,13 @@ impl ObservationJson {
             rules: observation.rules.iter().map(|event| RuleJson::new(names, event)).collect(),
             events: observation.kernel.iter().map(|event| EventJson::new(names, event)).collect(),
             connections: observation.tracked.iter().map(|(netns, entry)| ConnectionJson::new(netns, entry)).collect(),
+            connection_changes: observation.connections.iter().map(ChangeJson::from).collect(),
+            neighbour_changes: observation
+                .neighbour_changes
+                .iter()
+                .map(|event| ChangeJson::new(names, event))
+                .collect(),
+            counted: observation.counted.iter().map(CountedJson::from).collect(),
             neighbours: observation.neighbours.iter().map(|(n, entry)| NeighbourJson::new(names, n, entry)).collect(),
             routes: observation.routes.iter().map(|route| RouteJson::new(names, route)).collect(),
         }
@@ -328,6 +358,31 @@ impl ConnectionJson {
             mark: entry.mark,
             zone: entry.zone,
             timeout: entry.timeout,
+        }
+    }
+}
+
+impl From<&ConnectionEvent> for ChangeJson<ConnectionJson> {
+    fn from(event: &ConnectionEvent) -> Self {
+        Self { change: event.change.name(), entry: ConnectionJson::new(&event.netns, &event.entry) }
+    }
+}
+
+impl ChangeJson<NeighbourJson> {
+    fn new(names: Names<'_>, event: &NeighbourEvent) -> Self {
+        Self { change: event.change.name(), entry: NeighbourJson::new(names, &event.netns, &event.neighbour) }
+    }
+}
+
+impl From<&RuleCount> for CountedJson {
+    fn from(count: &RuleCount) -> Self {
+        Self {
+            netns: count.netns.to_string(),
+            family: count.table.family.name(),
+            table: count.table.name.clone(),
+            chain: count.chain.clone(),
+            rule: count.rule,
+            packets: count.packets,
         }
     }
 }
