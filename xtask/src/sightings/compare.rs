@@ -39,7 +39,7 @@ pub(crate) struct Seen {
     pub(crate) events: Vec<Event>,
 }
 
-/// A frame that has its time is not at the same moment with those who wait for it.
+/// How far apart two may put the same thing: who has no time of the packet itself takes that of its own work.
 const GRACE: u64 = 3_000_000;
 
 /// Compares what the tools saw with an answer of `nsgate trace --details --json`.
@@ -117,28 +117,18 @@ fn bytes(digits: &str) -> Option<Vec<u8>> {
 impl Found {
     fn frames(&mut self, seen: &[Seen], claimed: &[Value], window: Window) -> Result<()> {
         let mut claimed: Vec<Sighting<'_>> = claimed.iter().map(Sighting::read).collect::<Result<_>>()?;
-        for Seen { netns, records, .. } in seen {
-            for record in records {
-                let same = |sighting: &Sighting<'_>| sighting.is(netns, record);
-                let at = claimed.iter().position(|sighting| same(sighting) && sighting.time == record.time);
-                let nearest = |(_, sighting): &(usize, &Sighting<'_>)| sighting.time.abs_diff(record.time);
-                let nearest = || claimed.iter().enumerate().filter(|(_, s)| same(s)).min_by_key(nearest);
-                let at = at.or_else(|| nearest().map(|(at, _)| at));
-                let time = at.map(|at| claimed.remove(at).time);
-                match kind(record.protocol, &record.bytes) {
-                    Kind::Unasked(_) => self.unasked += usize::from(window.holds(record.time)),
-                    Kind::Probe | Kind::Resolution if time.is_some() => {
-                        self.records += 1;
-                        self.same_time += usize::from(time == Some(record.time));
-                    }
-                    _ if !window.holds(record.time) => {}
-                    _ if window.is_at_the_end(record.time) => self.late += 1,
-                    _ => {
-                        self.records += 1;
-                        self.missing.push(describe(netns, record, window));
-                    }
-                }
-            }
+        let records: Vec<(&str, &Record)> =
+            seen.iter().flat_map(|seen| seen.records.iter().map(|record| (seen.netns.as_str(), record))).collect();
+        // First those of the very same time: the same bytes may have come by before, or come again.
+        let (exact, other): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(|(netns, record)| take(&mut claimed, netns, record, 0));
+        for (netns, record) in exact {
+            self.frame(netns, record, true, window);
+            self.same_time += usize::from(is_wanted(record));
+        }
+        for (netns, record) in other {
+            let found = take(&mut claimed, netns, record, GRACE);
+            self.frame(netns, record, found, window);
         }
         claimed.retain(|sighting| !is_left_out(sighting, seen));
         self.invented.extend(claimed.iter().map(|sighting| {
@@ -146,6 +136,21 @@ impl Found {
             format!("{netns}: a frame at interface {interface}, outgoing {outgoing}: {:02x?}", sighting.bytes)
         }));
         Ok(())
+    }
+
+    /// One of tcpdump's records, which nsgate has or has not.
+    fn frame(&mut self, netns: &str, record: &Record, found: bool, window: Window) {
+        let watched = window.holds(record.time);
+        if !is_wanted(record) {
+            self.unasked += usize::from(watched);
+        } else if found {
+            self.records += 1;
+        } else if watched && window.is_at_the_end(record.time) {
+            self.late += 1;
+        } else if watched {
+            self.records += 1;
+            self.missing.push(describe(netns, record, window));
+        }
     }
 
     fn rules(&mut self, seen: &[Seen], claimed: &[Value], window: Window) -> Result<()> {
@@ -222,6 +227,19 @@ impl Found {
     }
 }
 
+/// Takes away the claim that is a record, the nearest in time; false if there is none within this distance.
+fn take(claimed: &mut Vec<Sighting<'_>>, netns: &str, record: &Record, distance: u64) -> bool {
+    let away = |sighting: &Sighting<'_>| sighting.time.abs_diff(record.time);
+    let same = claimed.iter().enumerate().filter(|(_, s)| s.is(netns, record) && away(s) <= distance);
+    let nearest = same.min_by_key(|(_, sighting)| away(sighting)).map(|(at, _)| at);
+    nearest.map(|at| claimed.remove(at)).is_some()
+}
+
+/// Whether nsgate has to see a packet.
+fn is_wanted(record: &Record) -> bool {
+    !matches!(kind(record.protocol, &record.bytes), Kind::Unasked(_))
+}
+
 /// Whether tcpdump passes over a frame: what goes out on a loopback interface, it shows only as it comes back in.
 fn is_left_out(sighting: &Sighting<'_>, seen: &[Seen]) -> bool {
     let records = seen.iter().filter(|seen| seen.netns == sighting.netns).flat_map(|seen| &seen.records);
@@ -282,6 +300,14 @@ mod tests {
         assert_eq!((found.records, found.same_time, found.missing.len()), (3, 1, 1));
         assert!(found.missing[0].contains("out at interface 2"), "{found:?}");
         assert!(found.invented.is_empty());
+    }
+
+    #[test]
+    fn the_same_bytes_at_another_time_are_another_frame() {
+        let tcpdump = seen(vec![record(5, true), record(3 * GRACE, true), record(5 * GRACE, true)], &[]);
+        let found = compare(&tcpdump, &answer(&[sighting(3 * GRACE, "transmit")], &[])).unwrap();
+        assert_eq!((found.records, found.missing.len(), found.invented.len()), (2, 1, 0));
+        assert!(found.missing[0].contains(&format!("{} us", 5 * GRACE / 1000)), "{found:?}");
     }
 
     #[test]
