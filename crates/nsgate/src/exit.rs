@@ -13,8 +13,6 @@ pub(crate) enum Outcome {
     No,
     /// What was asked could not be looked at, and the answer says so.
     NotPermitted,
-    /// The status of a command that was run for the user.
-    Status(u8),
 }
 
 /// Why a command did not do its work.
@@ -58,7 +56,6 @@ impl From<Outcome> for ExitCode {
             Outcome::Yes => ExitCode::SUCCESS,
             Outcome::No => ExitCode::from(1),
             Outcome::NotPermitted => ExitCode::from(FailureKind::Environment.code()),
-            Outcome::Status(code) => ExitCode::from(code),
         }
     }
 }
@@ -74,11 +71,6 @@ impl Failure {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
-    }
-
-    /// What went wrong, for one who has other words to say it in.
-    pub(crate) fn into_error(self) -> anyhow::Error {
-        self.error
     }
 
     /// Says what went wrong on standard error, and gives the exit code.

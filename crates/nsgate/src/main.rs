@@ -1,5 +1,4 @@
 //! nsgate: builds network namespaces behind NAT gateways, traces a packet through them, and mends what loses it.
-#![expect(dead_code, reason = "the verbs that need them are being added")]
 
 mod args;
 mod codes;
