@@ -207,6 +207,44 @@ pub(crate) fn get_socket_option(
     if done == 0 { Ok(()) } else { Err(last_error()) }
 }
 
+/// The size of `struct ebt_replace`, by which a table of ebtables is asked for.
+pub(crate) const BRIDGE_REQUEST: usize = 48 + 9 * size_of::<usize>();
+
+/// Reads the rules of a table of ebtables and their counters, of 16 bytes each (EBT_SO_GET_ENTRIES). The request holds
+/// the table's head, as EBT_SO_GET_INFO gave it.
+pub(crate) fn get_bridge_table(
+    socket: BorrowedFd<'_>,
+    request: &mut [u8; BRIDGE_REQUEST],
+    rules: &mut [u8],
+    counters: &mut [u8],
+) -> Result<(), Errno> {
+    /// EBT_SO_GET_ENTRIES.
+    const GET_RULES: libc::c_int = 129;
+    /// Where it stands how many rules and how many bytes there are, how many counters are wanted, and where to put both.
+    const COUNT: usize = 36;
+    const SIZE: usize = 40;
+    const WANTED: usize = 48 + 6 * size_of::<usize>();
+    const POINTERS: usize = WANTED + size_of::<usize>();
+    let count = u32::try_from(counters.len() / 16).map_err(|_| Errno::INVAL)?;
+    let size = u32::try_from(rules.len()).map_err(|_| Errno::INVAL)?;
+    // What is written must be what there is room for.
+    request[COUNT..COUNT + 4].copy_from_slice(&count.to_ne_bytes());
+    request[SIZE..SIZE + 4].copy_from_slice(&size.to_ne_bytes());
+    request[WANTED..WANTED + 4].copy_from_slice(&count.to_ne_bytes());
+    let pointers = [counters.as_mut_ptr(), rules.as_mut_ptr()].map(|pointer| (pointer as usize).to_ne_bytes());
+    request[POINTERS..].copy_from_slice(pointers.as_flattened());
+    let total = request.len() + rules.len() + counters.len();
+    let mut length = libc::socklen_t::try_from(total).map_err(|_| Errno::INVAL)?;
+    #[expect(unsafe_code, reason = "rustix has no options of the packet filter")]
+    // SAFETY: the kernel reads the request, which is as long as it expects, and writes as many counters and as many bytes
+    // as the request says to where it points: `counters` and `rules`, which are that long and outlive the call.
+    let done = unsafe {
+        let request = request.as_mut_ptr().cast();
+        libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, GET_RULES, request, &raw mut length)
+    };
+    if done == 0 { Ok(()) } else { Err(last_error()) }
+}
+
 /// The numbers of the BPF programs attached to an interface of the calling thread's namespace, in one manner
 /// (BPF_TCX_INGRESS).
 pub(crate) fn bpf_attached(link: u32, attach_type: u32) -> Result<Vec<u32>, Errno> {

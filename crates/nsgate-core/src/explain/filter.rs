@@ -2,7 +2,7 @@
 
 use super::passage::Passage;
 use super::resolution::Unresolved;
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, let_pass, mend, owner, told};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, let_pass, mend, owner::owner, told};
 use crate::filter::{
     Connection, Decision, Device, End, Layer, Membership, Subject, Walk, membership, nearest_passed, walk,
 };
@@ -52,8 +52,9 @@ fn verdict(loss: &Loss<'_>, passage: &Passage<'_>, hook: Hook, decision: Decisio
 
 /// With the rule that lets the packet pass, and how it is taken away again.
 fn with_mend(verdict: Verdict, mend: Option<let_pass::LetPass>, decision: &Decision<'_>) -> Verdict {
-    let owner = owner::of(decision.table, decision.chain)
-        .map(|o| format!(" The rule looks like {o}'s: change it there, or it comes back."))
+    let what = if decision.rule.is_some() { "rule" } else { "policy" };
+    let owner = owner(decision.table, decision.chain, decision.rule)
+        .map(|o| format!(" The {what} looks like {o}'s: change it there, or it comes back."))
         .unwrap_or_default();
     match mend {
         Some(mend) => verdict

@@ -47,6 +47,7 @@ mod way_back;
 
 pub use cause::{Cause, UnknownCause};
 pub use loss::{Loss, Stage};
+pub use owner::{owner, owners};
 pub use permission::not_permitted;
 pub use resolver::resolver_unreachable;
 pub use verdict::{Evidence, EvidenceKind, Place, Verdict};

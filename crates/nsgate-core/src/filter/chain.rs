@@ -180,7 +180,7 @@ pub(crate) fn plain<'a>(table: &Table, rule: &'a Rule) -> Cow<'a, [Expression]> 
 }
 
 /// Targets after which the next rule is asked, whatever they did.
-const GOING_ON: [&str; 26] = [
+const GOING_ON: [&str; 27] = [
     "AUDIT",
     "CHECKSUM",
     "CLASSIFY",
@@ -207,6 +207,7 @@ const GOING_ON: [&str; 26] = [
     "TTL",
     "ULOG",
     "log",
+    "nflog",
 ];
 
 /// Whether a rule can end a packet's walk if it matches.

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::{Subject, ipset};
+use super::{Layer, Subject, ipset};
 use crate::model::lookup::{Answer, Query, look_up};
 use crate::model::ruleset::{
     Bitwise, CmpOp, Data, Element, Expression, Nat, Register, RejectKind, Set, SetQuestion, TableFamily, Verdict,
@@ -206,9 +206,11 @@ fn act(subject: &Subject<'_>, registers: &Registers, expression: &Expression) ->
 
 /// An extension of xtables by the instructions that mean the same, where there are such.
 fn extension(subject: &Subject<'_>, expression: &Expression) -> Option<Flow> {
-    let family = match subject.packet.first()? >> 4 {
-        4 => TableFamily::Ip,
-        6 => TableFamily::Ip6,
+    let family = match (subject.layer, subject.packet.first()? >> 4) {
+        (Layer::Bridged, _) => TableFamily::Bridge,
+        (Layer::Arp, _) => TableFamily::Arp,
+        (_, 4) => TableFamily::Ip,
+        (_, 6) => TableFamily::Ip6,
         _ => return None,
     };
     let (expressions, sets) = native(family, expression)?;

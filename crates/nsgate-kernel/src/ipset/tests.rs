@@ -130,7 +130,7 @@ fn debian(line: &str) {
 fn dropped() -> Option<bool> {
     let mut netns = Namespace::new(NetnsName::host(), 1);
     netns.ruleset = nftables::ruleset(&mut Socket::open(Protocol::Netfilter).unwrap()).unwrap().ruleset;
-    netns.ruleset.legacy = legacy::tables().tables;
+    netns.ruleset.legacy = legacy::tables(false).tables;
     assert_eq!(complete(&mut netns.ruleset).len(), 0);
     let tcp = Transport::Tcp(Tcp {
         source_port: 4000,

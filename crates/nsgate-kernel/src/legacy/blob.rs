@@ -11,7 +11,7 @@ use super::entry::{Entry, Target};
 
 /// The longest name of a table, with its closing zero.
 const NAME: usize = 32;
-/// The size of `struct ipt_getinfo`.
+/// The size of `struct ipt_getinfo`, the largest of its kind.
 const HEAD: usize = 84;
 /// How far into `struct ipt_get_entries` the rules begin.
 const ENTRIES: usize = 40;
@@ -24,57 +24,69 @@ const HOOKS: [(Hook, &str); 5] = [
     (Hook::Output, "OUTPUT"),
     (Hook::Postrouting, "POSTROUTING"),
 ];
+/// The hooks of ARP by their numbers (NF_ARP_*).
+const ARP_HOOKS: [(Hook, &str); 3] = [(Hook::Input, "INPUT"), (Hook::Output, "OUTPUT"), (Hook::Forward, "FORWARD")];
+
+fn hooks(family: TableFamily) -> &'static [(Hook, &'static str)] {
+    if family == TableFamily::Arp { &ARP_HOOKS } else { &HOOKS }
+}
 
 /// What a table says of itself.
 #[derive(Debug)]
 pub(super) struct Head {
     valid: u32,
     /// Where the chain at each hook begins, in bytes from the first rule.
-    begins: [u32; 5],
+    begins: Vec<u32>,
     /// Where the rule is that is its policy.
-    policies: [u32; 5],
+    policies: Vec<u32>,
     /// How many bytes all rules take.
     pub(super) size: usize,
 }
 
 impl Head {
-    /// Reads `struct ipt_getinfo`.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+    /// Reads `struct ipt_getinfo` and its like for other families, which have other hooks.
+    pub(super) fn read(family: TableFamily, bytes: &[u8]) -> Option<Self> {
+        let count = hooks(family).len();
         let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-        let five = |at: usize| Some([word(at)?, word(at + 4)?, word(at + 8)?, word(at + 12)?, word(at + 16)?]);
+        let words = |at: usize| (0..count).map(|place| word(at + 4 * place)).collect::<Option<Vec<u32>>>();
+        let places = NAME + 4;
         Some(Self {
             valid: word(NAME)?,
-            begins: five(NAME + 4)?,
-            policies: five(NAME + 24)?,
-            size: usize::try_from(word(NAME + 48)?).ok()?,
+            begins: words(places)?,
+            policies: words(places + 4 * count)?,
+            // Between them stands how many rules there are.
+            size: usize::try_from(word(places + 8 * count + 4)?).ok()?,
         })
     }
 
     /// The hook whose chain begins here.
     fn begins_at(&self, offset: usize) -> Option<usize> {
-        (0..5).find(|hook| self.valid >> hook & 1 == 1 && self.begins[*hook] as usize == offset)
+        let begins = |hook: &usize| self.begins[*hook] as usize == offset;
+        (0..self.begins.len()).find(|hook| self.valid >> hook & 1 == 1 && begins(hook))
     }
 
     /// Whether the rule here is a policy.
     fn is_policy(&self, offset: usize) -> bool {
-        (0..5).any(|hook| self.valid >> hook & 1 == 1 && self.policies[hook] as usize == offset)
+        let policy = |hook: usize| self.policies[hook] as usize == offset;
+        (0..self.policies.len()).any(|hook| self.valid >> hook & 1 == 1 && policy(hook))
     }
 }
 
-/// What asks for a table's head.
-pub(super) fn head_request(name: &str) -> Vec<u8> {
-    let mut bytes = name.as_bytes().to_vec();
-    bytes.truncate(NAME - 1);
+/// What asks for a table's head: as long as the kernel wants it for the family.
+pub(super) fn head_request(family: TableFamily, name: &str) -> Vec<u8> {
+    let mut bytes = entries_request(name, 0);
     bytes.resize(HEAD, 0);
+    bytes.truncate(NAME + 12 + 8 * hooks(family).len());
     bytes
 }
 
 /// What asks for a table's rules.
 pub(super) fn entries_request(name: &str, size: usize) -> Vec<u8> {
-    let mut bytes = head_request(name);
-    bytes[NAME..NAME + 4].copy_from_slice(&(size as u32).to_ne_bytes());
+    let mut bytes = name.as_bytes().to_vec();
+    bytes.truncate(NAME - 1);
+    bytes.resize(NAME, 0);
+    bytes.extend((size as u32).to_ne_bytes());
     bytes.resize(ENTRIES + size, 0);
-    bytes[NAME + 4..].fill(0);
     bytes
 }
 
@@ -95,7 +107,7 @@ pub(super) fn table(family: TableFamily, name: &str, head: &Head, bytes: &[u8]) 
             continue;
         }
         if let Some(hook) = head.begins_at(*offset) {
-            chains.push(chain_at(hook, name));
+            chains.push(chain_at(family, hook, name));
         }
         let Some(chain) = chains.last_mut() else { continue };
         if let (Some(base), true) = (&mut chain.base, head.is_policy(*offset)) {
@@ -136,8 +148,8 @@ fn all(family: TableFamily, bytes: &[u8]) -> Option<Vec<(usize, Entry)>> {
     Some(entries)
 }
 
-fn chain_at(hook: usize, table: &str) -> Chain {
-    let (hook, name) = HOOKS[hook];
+fn chain_at(family: TableFamily, hook: usize, table: &str) -> Chain {
+    let (hook, name) = hooks(family)[hook];
     let kind = if table == "nat" { ChainKind::Nat } else { ChainKind::Filter };
     let priority = match (table, hook) {
         ("raw", _) => -300,

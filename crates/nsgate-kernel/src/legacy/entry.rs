@@ -10,7 +10,7 @@ const META_OIFNAME: MetaKey = MetaKey(7);
 const META_L4PROTO: MetaKey = MetaKey(16);
 
 /// What is asked of the header is asked by way of this register.
-const REGISTER: Register = Register(0);
+pub(super) const REGISTER: Register = Register(0);
 
 /// How long the head of a match or target is: its size, name and revision.
 const EXTENSION: usize = 32;
@@ -29,22 +29,35 @@ const NOT_FRAGMENT: u8 = 0x20;
 const NOT_PROTOCOL: u8 = 0x40;
 
 /// Where the parts of a rule stand, by family.
-struct Layout {
+pub(super) struct Layout {
     /// The length of an address.
     address: usize,
     /// Where the two names of interfaces begin; their masks follow.
     interfaces: usize,
     protocol: usize,
     flags: usize,
-    inverted: usize,
+    pub(super) inverted: usize,
     /// Where it stands how far away the target and the next rule are.
     offsets: usize,
     counters: usize,
     /// Where the matches begin.
     matches: usize,
     /// Where source and destination stand in the packet.
-    in_packet: [u32; 2],
+    pub(super) in_packet: [u32; 2],
 }
+
+/// Where the parts of a rule of ARP stand: it has no matches, so its target may begin where those would.
+const ARP: Layout = Layout {
+    address: 4,
+    interfaces: 94,
+    protocol: 0,
+    flags: 158,
+    inverted: 160,
+    offsets: 164,
+    counters: 176,
+    matches: 192,
+    in_packet: [14, 24],
+};
 
 const IPV4: Layout = Layout {
     address: 4,
@@ -108,13 +121,18 @@ impl Target {
 impl Entry {
     /// Reads the rule that begins at `offset`.
     pub(super) fn read(family: TableFamily, all: &[u8], offset: usize) -> Option<Self> {
-        let layout = if family == TableFamily::Ip6 { &IPV6 } else { &IPV4 };
+        let layout = match family {
+            TableFamily::Arp => &ARP,
+            TableFamily::Ip6 => &IPV6,
+            _ => &IPV4,
+        };
         let bytes = Bytes(all.get(offset..)?);
         let target_at = usize::from(bytes.u16(layout.offsets)?);
         let length = usize::from(bytes.u16(layout.offsets + 2)?);
         let sound = layout.matches <= target_at && target_at + EXTENSION <= length;
         let own = Bytes(bytes.slice(0, length).filter(|_| sound)?);
-        let mut before = header(layout, &own)?;
+        let mut before =
+            if family == TableFamily::Arp { super::arp::header(layout, &own)? } else { header(layout, &own)? };
         let mut at = layout.matches;
         while at < target_at {
             let size = usize::from(own.u16(at)?);
@@ -146,39 +164,55 @@ impl Entry {
     }
 }
 
-/// The questions about interfaces, addresses and protocol.
-fn header(layout: &Layout, bytes: &Bytes<'_>) -> Option<Vec<Expression>> {
-    let inverted = bytes.u8(layout.inverted)?;
-    let op = |bit: u8| if inverted & bit == 0 { CmpOp::Eq } else { CmpOp::Neq };
+/// The questions about interfaces; each may be inverted.
+pub(super) fn devices(layout: &Layout, bytes: &Bytes<'_>, inverted: [bool; 2]) -> Option<Vec<Expression>> {
     let mut asked = Vec::new();
-    for (key, at, bit) in [(META_IIFNAME, 0, NOT_IN), (META_OIFNAME, 16, NOT_OUT)] {
-        let name = bytes.slice(layout.interfaces + at, 16)?;
-        let mask = bytes.slice(layout.interfaces + 32 + at, 16)?;
+    for (place, key) in [META_IIFNAME, META_OIFNAME].into_iter().enumerate() {
+        let name = bytes.slice(layout.interfaces + 16 * place, 16)?;
+        let mask = bytes.slice(layout.interfaces + 32 + 16 * place, 16)?;
         let length = mask.iter().take_while(|b| **b != 0).count();
         if length > 0 {
             asked.push(Expression::Meta { key, to: REGISTER });
-            asked.push(Expression::Cmp { from: REGISTER, op: op(bit), value: name[..length].to_vec() });
+            let op = equality(inverted[place]);
+            asked.push(Expression::Cmp { from: REGISTER, op, value: name[..length].to_vec() });
         }
     }
+    Some(asked)
+}
+
+/// The question whether some bits of the packet are those of a value.
+pub(super) fn masked(base: Base, offset: u32, mask: &[u8], value: &[u8], inverted: bool) -> Vec<Expression> {
+    let length = value.len() as u32;
+    let mut asked = vec![Expression::Payload { to: REGISTER, base, offset, length }];
+    if mask.iter().any(|b| *b != 0xff) {
+        let operation = Bitwise::Bool { mask: mask.to_vec(), xor: vec![0; value.len()] };
+        asked.push(Expression::Bitwise { from: REGISTER, to: REGISTER, length, operation });
+    }
+    asked.push(Expression::Cmp { from: REGISTER, op: equality(inverted), value: value.to_vec() });
+    asked
+}
+
+pub(super) fn equality(inverted: bool) -> CmpOp {
+    if inverted { CmpOp::Neq } else { CmpOp::Eq }
+}
+
+/// The questions about interfaces, addresses and protocol.
+fn header(layout: &Layout, bytes: &Bytes<'_>) -> Option<Vec<Expression>> {
+    let inverted = bytes.u8(layout.inverted)?;
+    let mut asked = devices(layout, bytes, [NOT_IN, NOT_OUT].map(|bit| inverted & bit != 0))?;
     let size = layout.address;
     for (place, bit) in [(0, NOT_SOURCE), (1, NOT_DESTINATION)] {
-        let value = bytes.slice(place * size, size)?.to_vec();
-        let mask = bytes.slice((place + 2) * size, size)?.to_vec();
-        if mask.iter().all(|b| *b == 0) && inverted & bit == 0 {
-            continue;
+        let value = bytes.slice(place * size, size)?;
+        let mask = bytes.slice((place + 2) * size, size)?;
+        if mask.iter().any(|b| *b != 0) || inverted & bit != 0 {
+            asked.extend(masked(Base::Network, layout.in_packet[place], mask, value, inverted & bit != 0));
         }
-        let (offset, length) = (layout.in_packet[place], size as u32);
-        asked.push(Expression::Payload { to: REGISTER, base: Base::Network, offset, length });
-        if mask.iter().any(|b| *b != 0xff) {
-            let operation = Bitwise::Bool { mask, xor: vec![0; size] };
-            asked.push(Expression::Bitwise { from: REGISTER, to: REGISTER, length, operation });
-        }
-        asked.push(Expression::Cmp { from: REGISTER, op: op(bit), value });
     }
     let protocol = bytes.u16(layout.protocol)?;
     if protocol != 0 {
         asked.push(Expression::Meta { key: META_L4PROTO, to: REGISTER });
-        asked.push(Expression::Cmp { from: REGISTER, op: op(NOT_PROTOCOL), value: vec![protocol as u8] });
+        let op = equality(inverted & NOT_PROTOCOL != 0);
+        asked.push(Expression::Cmp { from: REGISTER, op, value: vec![protocol as u8] });
     }
     if size == IPV4.address && bytes.u8(layout.flags)? & FLAG_FRAGMENT != 0 {
         asked.extend(fragment(inverted & NOT_FRAGMENT != 0));
@@ -221,37 +255,41 @@ fn target(bytes: &Bytes<'_>, at: usize, goto: bool, next: usize) -> Option<Targe
 }
 
 /// Bytes that are read by places and never beyond their end.
-struct Bytes<'a>(&'a [u8]);
+pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
 
 impl<'a> Bytes<'a> {
-    fn slice(&self, at: usize, length: usize) -> Option<&'a [u8]> {
+    pub(super) fn slice(&self, at: usize, length: usize) -> Option<&'a [u8]> {
         self.0.get(at..at.checked_add(length)?)
     }
 
-    fn u8(&self, at: usize) -> Option<u8> {
+    pub(super) fn u8(&self, at: usize) -> Option<u8> {
         self.0.get(at).copied()
     }
 
-    fn u16(&self, at: usize) -> Option<u16> {
+    pub(super) fn u16(&self, at: usize) -> Option<u16> {
         Some(u16::from_ne_bytes(self.slice(at, 2)?.try_into().ok()?))
     }
 
-    fn i32(&self, at: usize) -> Option<i32> {
+    pub(super) fn u32(&self, at: usize) -> Option<u32> {
+        Some(u32::from_ne_bytes(self.slice(at, 4)?.try_into().ok()?))
+    }
+
+    pub(super) fn i32(&self, at: usize) -> Option<i32> {
         Some(i32::from_ne_bytes(self.slice(at, 4)?.try_into().ok()?))
     }
 
-    fn u64(&self, at: usize) -> Option<u64> {
+    pub(super) fn u64(&self, at: usize) -> Option<u64> {
         Some(u64::from_ne_bytes(self.slice(at, 8)?.try_into().ok()?))
     }
 
-    fn text(&self, at: usize, length: usize) -> Option<String> {
+    pub(super) fn text(&self, at: usize, length: usize) -> Option<String> {
         let bytes = self.slice(at, length)?;
         let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
         Some(String::from_utf8_lossy(&bytes[..end]).into_owned())
     }
 
     /// The name, revision and parameters of a match or target.
-    fn extension(&self, at: usize, size: usize) -> Option<(String, u32, Vec<u8>)> {
+    pub(super) fn extension(&self, at: usize, size: usize) -> Option<(String, u32, Vec<u8>)> {
         let info = self.slice(at, size)?.get(EXTENSION..)?.to_vec();
         Some((self.text(at + 2, 29)?, u32::from(self.u8(at + 31)?), info))
     }

@@ -1,10 +1,14 @@
-//! The packet filter of the older engine (iptables-legacy), which works beside nftables at the same hooks.
+//! The packet filter of the older engine (iptables-legacy, arptables-legacy and ebtables-legacy), which works beside
+//! nftables at the same hooks.
 //!
 //! It is read by socket options that each give one table as one block of bytes. Asking for a table that is not there
 //! would make it, so only those are asked for that the namespace lists. It is never changed from here.
 
+mod arp;
 mod blob;
 mod entry;
+mod frames;
+mod registered;
 
 use std::io::ErrorKind;
 use std::os::fd::AsFd as _;
@@ -22,9 +26,10 @@ const LARGEST: usize = 256 << 20;
 /// How often a table that changes its size meanwhile is asked for again.
 const ATTEMPTS: usize = 4;
 
-/// IPT_SO_GET_INFO and IPT_SO_GET_ENTRIES, which have the same numbers for IPv6.
+/// IPT_SO_GET_INFO, which has the same number for IPv6; IPT_SO_GET_ENTRIES is the next.
 const GET_HEAD: libc::c_int = 64;
-const GET_ENTRIES: libc::c_int = 65;
+/// ARPT_SO_GET_INFO; ARPT_SO_GET_ENTRIES is the next.
+const GET_ARP_HEAD: libc::c_int = 96;
 
 /// The older engine for one family.
 #[derive(Clone, Copy, Debug)]
@@ -34,20 +39,31 @@ struct Engine {
     list: &'static str,
     address: AddressFamily,
     level: libc::c_int,
+    /// The option that gives a table's head.
+    head: libc::c_int,
 }
 
-const ENGINES: [Engine; 2] = [
+const ENGINES: [Engine; 3] = [
     Engine {
         of: TableFamily::Ip,
         list: "/proc/thread-self/net/ip_tables_names",
         address: AddressFamily::INET,
         level: libc::IPPROTO_IP,
+        head: GET_HEAD,
     },
     Engine {
         of: TableFamily::Ip6,
         list: "/proc/thread-self/net/ip6_tables_names",
         address: AddressFamily::INET6,
         level: libc::IPPROTO_IPV6,
+        head: GET_HEAD,
+    },
+    Engine {
+        of: TableFamily::Arp,
+        list: "/proc/thread-self/net/arp_tables_names",
+        address: AddressFamily::INET,
+        level: libc::IPPROTO_IP,
+        head: GET_ARP_HEAD,
     },
 ];
 
@@ -62,14 +78,15 @@ pub struct Legacy {
     pub unread: Vec<(String, Error)>,
 }
 
-/// Reads the tables of the older engine in the namespace of this thread.
-pub fn tables() -> Legacy {
-    let mut legacy = Legacy::default();
+/// Reads the tables of the older engine in the namespace of this thread, those for bridged frames only if it has
+/// bridges.
+pub fn tables(bridges: bool) -> Legacy {
+    let mut legacy = if bridges { of_bridges() } else { Legacy::default() };
     for engine in ENGINES {
         let names = match listed(engine) {
             Ok(names) => names,
             Err(error) => {
-                legacy.unread.push((format!("the tables of iptables-legacy for {}", engine.of), error));
+                legacy.unread.push((format!("the tables of {}", engine.name()), error));
                 continue;
             }
         };
@@ -77,12 +94,41 @@ pub fn tables() -> Legacy {
             let full = format!("{} {name}", engine.of);
             match read(engine, &name) {
                 Ok(table) => legacy.tables.push(table),
-                Err(error) => legacy.unread.push((format!("table {full} of iptables-legacy"), error)),
+                Err(error) => legacy.unread.push((format!("table {full} of {}", engine.name()), error)),
             }
             legacy.names.push(full);
         }
     }
     legacy
+}
+
+/// The tables of ebtables-legacy.
+fn of_bridges() -> Legacy {
+    let mut legacy = Legacy::default();
+    match registered::tables() {
+        Ok(names) => {
+            for name in names {
+                let full = format!("{} {name}", TableFamily::Bridge);
+                match frames::read(name) {
+                    Ok(table) => legacy.tables.push(table),
+                    Err(error) => legacy.unread.push((format!("table {full} of ebtables-legacy"), error)),
+                }
+                legacy.names.push(full);
+            }
+        }
+        Err(error) => legacy.unread.push(("the tables of ebtables-legacy".into(), error)),
+    }
+    legacy
+}
+
+impl Engine {
+    fn name(self) -> &'static str {
+        match self.of {
+            TableFamily::Arp => "arptables-legacy",
+            TableFamily::Ip6 => "ip6tables-legacy",
+            _ => "iptables-legacy",
+        }
+    }
 }
 
 /// The names of a family's tables.
@@ -99,20 +145,20 @@ fn listed(engine: Engine) -> Result<Vec<String>, Error> {
 }
 
 fn read(engine: Engine, name: &str) -> Result<Table, Error> {
-    let failed = |errno| Error::new("read", format!("table {} {name} of iptables-legacy", engine.of), errno);
+    let failed = |errno| Error::new("read", format!("table {} {name} of {}", engine.of, engine.name()), errno);
     let socket = net::socket_with(engine.address, SocketType::RAW, SocketFlags::CLOEXEC, Some(net::ipproto::RAW))
         .map_err(failed)?;
     let ask = |option, buffer: &mut [u8]| sys::get_socket_option(socket.as_fd(), engine.level, option, buffer);
-    let unreadable = |why| Error::answer("read", format!("table {} {name} of iptables-legacy", engine.of), why);
+    let unreadable = |why| Error::answer("read", format!("table {} {name} of {}", engine.of, engine.name()), why);
     for _ in 0..ATTEMPTS {
-        let mut bytes = blob::head_request(name);
-        ask(GET_HEAD, &mut bytes).map_err(failed)?;
-        let head = Head::read(&bytes).ok_or_else(|| unreadable("its head cannot be understood"))?;
+        let mut bytes = blob::head_request(engine.of, name);
+        ask(engine.head, &mut bytes).map_err(failed)?;
+        let head = Head::read(engine.of, &bytes).ok_or_else(|| unreadable("its head cannot be understood"))?;
         if head.size > LARGEST {
             return Err(unreadable("it is too large"));
         }
         let mut bytes = blob::entries_request(name, head.size);
-        match ask(GET_ENTRIES, &mut bytes) {
+        match ask(engine.head + 1, &mut bytes) {
             Ok(()) => {
                 let table = blob::table(engine.of, name, &head, blob::entries(&bytes));
                 return table.ok_or_else(|| unreadable("its rules cannot be understood"));

@@ -6,9 +6,9 @@ use crate::sandbox::test;
 #[test]
 fn a_namespace_without_the_older_engine_has_no_tables_and_gets_none() {
     test(|| {
-        let legacy = tables();
+        let legacy = tables(true);
         assert_eq!((&legacy.names[..], &legacy.tables[..], legacy.unread.len()), (&[][..], &[][..], 0));
-        assert!(tables().names.is_empty());
+        assert!(tables(true).names.is_empty());
     });
 }
 
@@ -62,7 +62,7 @@ fn filter() -> (Vec<u8>, Vec<u8>) {
         entry(true, &[], &begins("ERROR")),
     ]
     .concat();
-    let mut head = blob::head_request("filter");
+    let mut head = blob::head_request(TableFamily::Ip, "filter");
     head[32] = 1 << 2;
     head[56 + 8..56 + 12].copy_from_slice(&(policy_at as u32).to_ne_bytes());
     head[80..84].copy_from_slice(&(rules.len() as u32).to_ne_bytes());
@@ -72,7 +72,7 @@ fn filter() -> (Vec<u8>, Vec<u8>) {
 #[test]
 fn chains_rules_and_policies_are_found() {
     let (head, rules) = filter();
-    let head = Head::read(&head).unwrap();
+    let head = Head::read(TableFamily::Ip, &head).unwrap();
     assert_eq!(head.size, rules.len());
     let table = blob::table(TableFamily::Ip, "filter", &head, &rules).unwrap();
     let expected = "table ip filter {\n\
@@ -95,6 +95,87 @@ fn chains_rules_and_policies_are_found() {
     assert_eq!(table.chains[0].rules[1].handle, 2);
 }
 
+/// The head of a chain of ebtables.
+fn frames_chain(name: &str, policy: i32) -> Vec<u8> {
+    let mut bytes = vec![0; 48];
+    bytes[4..4 + name.len()].copy_from_slice(name.as_bytes());
+    bytes[40..44].copy_from_slice(&policy.to_ne_bytes());
+    bytes
+}
+
+/// A match or target of ebtables.
+fn frames_extension(name: &str, info: &[u8]) -> Vec<u8> {
+    let mut bytes = name.as_bytes().to_vec();
+    bytes.resize(32, 0);
+    bytes.extend((info.len() as u32).to_ne_bytes());
+    bytes.resize(32 + size_of::<usize>(), 0);
+    [&bytes[..], info].concat()
+}
+
+/// A rule of ebtables for IPv4 that comes in by a port whose name begins with veth, from 02:00:00:00:00:01.
+fn frames_rule(matches: &[u8], target: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; 112];
+    bytes[0] = 1 | 8;
+    bytes[4] = 8;
+    bytes[8..10].copy_from_slice(&[8, 0]);
+    bytes[10..15].copy_from_slice(b"veth\x01");
+    bytes[26..29].copy_from_slice(b"br0");
+    bytes[74..86].copy_from_slice(&[2, 0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    let target_at = (112 + matches.len()) as u32;
+    for (at, value) in [(100, target_at), (104, target_at), (108, target_at + target.len() as u32)] {
+        bytes[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+    }
+    [&bytes, matches, target].concat()
+}
+
+/// A table of ebtables with a chain for what is passed on, which drops, and one of its own; and its counters.
+fn frames() -> (Vec<u8>, Vec<u8>) {
+    let standard = |verdict: i32| frames_extension("standard", &[&verdict.to_ne_bytes()[..], &[0; 4]].concat());
+    let first = frames_rule(&[], &standard(-1));
+    let own_at = 48 + first.len() + frames_rule(&[], &standard(0)).len();
+    let source = [&[1, 1, 1, 2, 0, 0, 0, 0, 255, 255, 255, 255][..], &[0; 4], &[0, 0, 1, 0], &[0; 12]].concat();
+    let table = [
+        frames_chain("FORWARD", -2),
+        first,
+        frames_rule(&[], &standard(own_at as i32)),
+        frames_chain("own", -4),
+        frames_rule(&frames_extension("ip", &source), &frames_extension("mark", &[0; 16])),
+    ]
+    .concat();
+    let counters = [3u64, 300, 2, 200, 1, 100].map(u64::to_ne_bytes).concat();
+    (table, counters)
+}
+
+#[test]
+fn chains_and_rules_for_bridged_frames_are_found() {
+    let (bytes, counters) = frames();
+    let shown = frames::table("filter", 1 << 2, &bytes, &counters).unwrap().to_string();
+    let head = "iifname \"veth*\" meta ibrname \"br0\" ether saddr != 02:00:00:00:00:01 ether type ip";
+    for line in [
+        "type filter hook forward priority filter; policy drop;".to_owned(),
+        format!("{head} counter packets 3 bytes 300 accept"),
+        format!("{head} counter packets 2 bytes 200 jump own"),
+        "chain own {".to_owned(),
+        format!("{head} ip saddr 1.1.1.2 counter packets 1 bytes 100 xt target \"mark\""),
+    ] {
+        assert!(shown.lines().any(|l| l.trim().starts_with(&line)), "{line} is not in\n{shown}");
+    }
+    assert_eq!(frames::table("filter", 1 << 2, &bytes, &counters[..40]), None);
+}
+
+#[test]
+fn frames_of_any_bytes_are_read_without_harm() {
+    let (bytes, counters) = frames();
+    for place in 0..bytes.len() {
+        for byte in [0, 1, 0x7f, 0xff] {
+            let mut changed = bytes.clone();
+            changed[place] = byte;
+            let _ = frames::table("filter", 0x3f, &changed, &counters).map(|t| t.to_string());
+            let _ = frames::table("broute", 0x3f, &changed[..place], &counters);
+        }
+    }
+}
+
 #[test]
 fn tables_of_any_bytes_are_read_without_harm() {
     let (head, rules) = filter();
@@ -102,15 +183,15 @@ fn tables_of_any_bytes_are_read_without_harm() {
         for byte in [0, 1, 0x7f, 0xff] {
             let mut changed = rules.clone();
             changed[place] = byte;
-            let head = Head::read(&head).unwrap();
-            for family in [TableFamily::Ip, TableFamily::Ip6] {
+            let head = Head::read(TableFamily::Ip, &head).unwrap();
+            for family in [TableFamily::Ip, TableFamily::Ip6, TableFamily::Arp] {
                 let _ = blob::table(family, "filter", &head, &changed[..]).map(|t| t.to_string());
                 let _ = blob::table(family, "filter", &head, &changed[..place]);
             }
         }
     }
     for end in 0..head.len() {
-        assert!(Head::read(&head[..end]).is_none());
+        assert!(Head::read(TableFamily::Ip, &head[..end]).is_none());
     }
 }
 
@@ -135,7 +216,7 @@ fn tables_that_debian_made_are_read() {
             let status = std::process::Command::new(program).args(words.by_ref()).status().unwrap();
             assert!(status.success(), "{program} {line}");
         }
-        let legacy = tables();
+        let legacy = tables(true);
         assert_eq!(legacy.unread, []);
         let text = legacy.tables.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         for line in [
@@ -152,6 +233,40 @@ fn tables_that_debian_made_are_read() {
             "ip6 daddr fd00::1 meta l4proto tcp counter dnat to [fd00::2]:80",
         ] {
             assert!(text.lines().any(|l| l.trim() == line), "{line} is not in\n{text}");
+        }
+    });
+}
+
+/// Rules of arptables and what is read of them.
+const ARP: [(&str, &str); 7] = [
+    ("-A INPUT -s 1.1.1.2 --opcode 1 -i veth3 -j DROP", "arp operation request arp saddr ip 1.1.1.2"),
+    ("-A INPUT ! -d 1.1.1.0/24 -j ACCEPT", "arp daddr ip != 1.1.1.0/24"),
+    ("-A INPUT --source-mac 02:00:00:00:00:01 -j own", "arp saddr ether 02:00:00:00:00:01"),
+    ("-A INPUT --destination-mac 02:00:00:00:00:01 -j own", "arp daddr ether 02:00:00:00:00:01"),
+    ("-A OUTPUT -o veth+ -j own", "oifname \"veth*\""),
+    ("-A own --opcode 2 -j RETURN", "arp operation reply"),
+    ("-A own -j mangle --mangle-ip-s 1.1.1.9", "xt target \"mangle\""),
+];
+
+#[test]
+#[ignore = "needs Debian's arptables; run by cargo xtask interop"]
+fn rules_for_arp_are_read_alike_of_both_engines() {
+    test(|| {
+        for engine in ["arptables-legacy", "arptables-nft"] {
+            for line in ["-N own", "-P INPUT DROP"].into_iter().chain(ARP.map(|(line, _)| line)) {
+                let status = std::process::Command::new(engine).args(line.split(' ')).status().unwrap();
+                assert!(status.success(), "{engine} {line}");
+            }
+        }
+        let legacy = tables(false);
+        assert_eq!((legacy.unread, &legacy.names[..]), (Vec::new(), &["arp filter".to_owned()][..]));
+        let mut socket = crate::netlink::Socket::open(crate::netlink::Protocol::Netfilter).unwrap();
+        let other = crate::nftables::ruleset(&mut socket).unwrap().ruleset;
+        for text in [legacy.tables[0].to_string(), other.tables[0].to_string()] {
+            for (_, words) in ARP {
+                assert!(text.contains(words), "{words} is not in\n{text}");
+            }
+            assert!(text.contains("type filter hook input priority filter; policy drop;"), "{text}");
         }
     });
 }

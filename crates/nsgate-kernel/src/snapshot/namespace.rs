@@ -125,7 +125,8 @@ impl Look {
             }
             Err(error) => self.limit(what, &error),
         }
-        let legacy = legacy::tables();
+        let bridges = self.namespace.links.iter().any(|link| matches!(link.kind, LinkKind::Bridge(_)));
+        let legacy = legacy::tables(bridges);
         self.namespace.ruleset.legacy_tables = legacy.names;
         self.namespace.ruleset.legacy = legacy.tables;
         let sets = ipset::complete(&mut self.namespace.ruleset);

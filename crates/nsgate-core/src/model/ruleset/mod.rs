@@ -6,6 +6,7 @@
 mod apply;
 pub mod command;
 mod context;
+mod engine;
 mod expression;
 mod header;
 mod interval;
@@ -26,6 +27,7 @@ pub(crate) mod xt;
 
 pub use apply::Refusal;
 pub use command::{Command, Place, TableId};
+pub use engine::Engine;
 pub use expression::{
     Base, Bitwise, CmpOp, CtKey, Data, Expression, FibResult, MetaKey, Nat, NatFlags, Register, RejectKind, Verdict,
 };

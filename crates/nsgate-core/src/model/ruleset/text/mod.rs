@@ -12,7 +12,7 @@ use std::fmt;
 pub(super) use self::action::{
     DEFAULT_BURST, DEFAULT_LOG_LEVEL, LOG_ALL, LOG_FLAGS, LOG_LEVELS, NAT_FLAGS, OBJECTS, UNITS, default_reject,
 };
-pub use self::rule::{operand, rule};
+pub use self::rule::{comment, operand, rule};
 pub(super) use self::set::{elements, set_block};
 use super::{BaseChain, Chain, Ruleset, Table, TableFamily, names};
 

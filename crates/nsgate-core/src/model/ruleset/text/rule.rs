@@ -12,9 +12,13 @@ use super::{action, plain, quoted};
 /// A rule; its anonymous sets are looked for among `sets`.
 pub fn rule(family: TableFamily, sets: &[Set], rule: &Rule) -> String {
     let mut texts = statements(family, sets, &lift(family, sets, &rule.expressions));
-    let comment = rule.comment.clone().or_else(|| xt::comment(&rule.expressions));
-    texts.extend(comment.map(|c| format!("comment {}", quoted(&c))));
+    texts.extend(comment(rule).map(|c| format!("comment {}", quoted(&c))));
     texts.join(" ")
+}
+
+/// The comment that the maker of a rule left, in the manner of nft or of iptables.
+pub fn comment(rule: &Rule) -> Option<String> {
+    rule.comment.clone().or_else(|| xt::comment(&rule.expressions))
 }
 
 /// What is looked at: one thing or a concatenation.

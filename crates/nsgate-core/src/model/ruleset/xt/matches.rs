@@ -336,27 +336,27 @@ fn any_flag(selector: Selector, flags: u32, inverted: bool) -> Vec<Statement> {
     vec![Statement::Match { left: vec![Part::plain(selector)], relation, right }]
 }
 
-fn between(selector: Selector, relation: Relation, [low, high]: [Vec<u8>; 2]) -> Option<Vec<Statement>> {
+pub(super) fn between(selector: Selector, relation: Relation, [low, high]: [Vec<u8>; 2]) -> Option<Vec<Statement>> {
     one(selector, relation, if low == high { Right::Value(low) } else { Right::Range(low, high) })
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the callers are arms of one match, most of which can fail")]
-fn one(selector: Selector, relation: Relation, right: Right) -> Option<Vec<Statement>> {
+pub(super) fn one(selector: Selector, relation: Relation, right: Right) -> Option<Vec<Statement>> {
     let mut part = Part::plain(selector);
     let ordered = !matches!(relation, Relation::EQUAL | Relation::UNEQUAL) || matches!(right, Right::Range(..));
     part.turned = ordered && part.needs_turning();
     Some(vec![Statement::Match { left: vec![part], relation, right }])
 }
 
-fn equality(inverted: bool) -> Relation {
+pub(super) fn equality(inverted: bool) -> Relation {
     if inverted { Relation::UNEQUAL } else { Relation::EQUAL }
 }
 
-fn header(protocol: Protocol, name: &str) -> Option<Selector> {
+pub(super) fn header(protocol: Protocol, name: &str) -> Option<Selector> {
     HeaderField::named(protocol, name).map(Selector::Header)
 }
 
-fn meta(key: u32) -> Selector {
+pub(super) fn meta(key: u32) -> Selector {
     Selector::Meta(MetaKey(key))
 }
 

@@ -3,6 +3,7 @@
 //! Their parameters are C structures in the machine's own byte order. What has the same meaning as statements of nft
 //! becomes these; what has none keeps its name, and its parameters as iptables spells them where that is known.
 
+mod frames;
 mod info;
 mod matches;
 mod options;
@@ -32,7 +33,10 @@ struct Surroundings {
 /// The statements that mean the same; none if this is no extension, or there are no such statements.
 pub(super) fn translated(context: &Context, expression: &Expression) -> Option<Vec<Statement>> {
     let surroundings = Surroundings { ipv6: context.network == Some(ETHERTYPE_IP6), transport: context.transport };
+    let of_frames = |name: &String| context.family == TableFamily::Bridge && frames::is_own(name);
     match expression {
+        Expression::XtMatch { name, info, .. } if of_frames(name) => frames::translated(name, &Info::new(info)),
+        Expression::XtTarget { name, .. } if of_frames(name) => None,
         Expression::XtMatch { name, revision, info } => {
             matches::translated(surroundings, name, *revision, &Info::new(info))
         }

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use nsgate_core::model::ruleset::{ChainKind, Expression, IpSet, Rule, Ruleset, Table, text};
+use nsgate_core::explain::owners;
+use nsgate_core::model::ruleset::{ChainKind, Engine, Expression, IpSet, Rule, Ruleset, Table, text};
 use nsgate_core::model::{
     Address, Family, Link, LinkKind, Listener, Namespace, NeighbourState, NextHop, Route, RouteKind, Setting,
     TABLE_LOCAL, TABLE_MAIN, Transport,
@@ -177,15 +178,25 @@ fn filter(ruleset: &Ruleset) -> Vec<String> {
             names => format!(", drops by policy in {}", names.join(" ")),
         };
         let dormant = if table.dormant { ", dormant" } else { "" };
+        let engine = match ruleset.engine(table) {
+            Engine::Nft => String::new(),
+            engine => format!(", {engine}"),
+        };
+        let owners = match &owners(table)[..] {
+            [] => String::new(),
+            some => format!(", by {}", some.join(" and ")),
+        };
         format!(
-            "{} {} ({rules} {}{policy}{dormant})",
+            "{} {} ({rules} {}{policy}{dormant}{engine}{owners})",
             table.family,
             printable(&table.name),
             if rules == 1 { "rule" } else { "rules" }
         )
     };
-    let legacy = ruleset.legacy_tables.iter().map(|table| format!("{} (iptables-legacy)", printable(table)));
-    ruleset.tables.iter().map(table).chain(legacy).collect()
+    let unread = |name: &&String| !ruleset.legacy.iter().any(|t| format!("{} {}", t.family, t.name) == **name);
+    let legacy = ruleset.legacy_tables.iter().filter(unread);
+    let legacy = legacy.map(|name| format!("{} (of the older engine, not read)", printable(name)));
+    ruleset.of_both_engines().map(table).chain(legacy).collect()
 }
 
 /// The sets of ipset that rules name, each with how much it holds.
