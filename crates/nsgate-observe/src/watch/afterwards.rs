@@ -71,7 +71,7 @@ impl Questions {
             Err(error) => note(&mut found.limits, "counters", &error),
         }
         if self.legacy.contains(netns) {
-            found.legacy = legacy::tables().tables;
+            found.legacy = legacy::tables(true).tables;
         }
         if !self.touched.contains(netns) {
             return found;

@@ -247,7 +247,7 @@ impl Watch {
             let tracks = counters.as_ref().is_ok_and(|counters| counters.iter().any(|(name, _)| name == TRACKED));
             let changes = identity.map(|identity| ChangeWatch::start(netns.name(), kind, &identity, tracks));
             let has_legacy = means.filters.iter().any(|filtered| filtered.legacy && filtered.netns == *netns.name());
-            let legacy = if has_legacy { legacy::tables().tables } else { Vec::new() };
+            let legacy = if has_legacy { legacy::tables(true).tables } else { Vec::new() };
             Ok(Look { tap: Tap::open(netns.name(), &filter)?, changes, counters, legacy })
         };
         // Each tap waits until the kernel's readers have taken note of it; together they wait only once.
