@@ -186,6 +186,12 @@ impl Tracker<'_> {
 
     /// Whether a packet quoted by an ICMP error is the probe or its answer.
     fn quotes_us(&self, quoted: &Ip<'_>) -> bool {
+        // An identifier of echoes may be somebody else's too; where the cookie is quoted, it decides.
+        if let Transport::Icmp(Icmp::Echo(echo)) = quoted.transport()
+            && let Some(carried) = echo.payload.first_chunk::<8>()
+        {
+            return self.kind == ProbeKind::Icmp && *carried == self.identity.cookie;
+        }
         let flow = quoted.flow();
         if self.requests.contains(&key(flow)) || self.requests.contains(&key(flow.reversed())) {
             return true;
