@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use nsgate_core::model::NetnsName;
-use nsgate_core::model::conntrack::Entry;
+use nsgate_core::model::conntrack::{Entry, Statistics, Table};
 use nsgate_core::trace::{Change, ConnectionEvent};
 use nsgate_packet::Flow;
 
@@ -12,6 +12,9 @@ use crate::netlink::{Attributes, Batch, Listing, Message, Socket};
 
 /// `IPCTNL_MSG_CT_GET`, of the subsystem for connection tracking.
 const GET: u16 = (libc::NFNL_SUBSYS_CTNETLINK as u16) << 8 | 1;
+/// `IPCTNL_MSG_CT_GET_STATS_CPU`, `IPCTNL_MSG_CT_GET_STATS`.
+const GET_OF_PROCESSORS: u16 = GET + 3;
+const GET_TABLE: u16 = GET + 4;
 
 /// `IPCTNL_MSG_CT_NEW`: an entry is new or has changed.
 const NEW: u16 = GET - 1;
@@ -31,6 +34,22 @@ mod entry {
     pub(super) const MARK: u16 = 8;
     pub(super) const ID: u16 = 12;
     pub(super) const ZONE: u16 = 18;
+}
+
+/// `CTA_STATS_*`: what a processor has counted, and `CTA_STATS_GLOBAL_*`: how full the table is.
+mod statistics {
+    pub(super) const FOUND: u16 = 2;
+    pub(super) const INVALID: u16 = 4;
+    pub(super) const INSERT: u16 = 8;
+    pub(super) const INSERT_FAILED: u16 = 9;
+    pub(super) const DROP: u16 = 10;
+    pub(super) const EARLY_DROP: u16 = 11;
+    pub(super) const ERROR: u16 = 12;
+    pub(super) const SEARCH_RESTART: u16 = 13;
+    pub(super) const CLASH_RESOLVE: u16 = 14;
+    pub(super) const CHAIN_TOO_LONG: u16 = 15;
+    pub(super) const ENTRIES: u16 = 1;
+    pub(super) const LIMIT: u16 = 2;
 }
 
 /// `CTA_TUPLE_*`, `CTA_IP_*`, `CTA_PROTO_*`: attributes of one direction of a flow.
@@ -68,6 +87,47 @@ pub fn event(message: &Message<'_>, netns: &NetnsName) -> Option<ConnectionEvent
     let (_, attributes) = message.split::<4>()?;
     let id = attributes.find(entry::ID).and_then(|a| a.be32()).unwrap_or(0);
     Some(ConnectionEvent { netns: netns.clone(), change, id, entry: read(message)? })
+}
+
+/// How full the table of the socket's namespace is, and what is counted there.
+pub fn table(socket: &mut Socket) -> Result<Table, Error> {
+    let mut batch = Batch::new();
+    batch.begin(GET_OF_PROCESSORS, 0, &[0; 4]);
+    let processors = socket.list(&mut batch, "the statistics of connection tracking", read_statistics)?.items;
+    let mut batch = Batch::new();
+    batch.begin(GET_TABLE, 0, &[0; 4]);
+    let answers = socket.send(&mut batch)?;
+    if let Some((_, refusal)) = answers.refused() {
+        return Err(refusal.clone().error("read", "the size of the connection-tracking table"));
+    }
+    let told = answers.replies.first().and_then(|reply| read_size(&reply.message()));
+    let (entries, limit) = told.unwrap_or_default();
+    Ok(Table { entries, limit, processors })
+}
+
+/// How many entries there are, and how many there may be.
+fn read_size(message: &Message<'_>) -> Option<(u32, Option<u32>)> {
+    let (_, attributes) = message.split::<4>()?;
+    let number = |kind| attributes.find(kind).and_then(|a| a.be32());
+    Some((number(statistics::ENTRIES)?, number(statistics::LIMIT)))
+}
+
+/// Reads what one processor has counted.
+fn read_statistics(message: &Message<'_>) -> Option<Statistics> {
+    let (_, attributes) = message.split::<4>()?;
+    let count = |kind| attributes.find(kind).and_then(|a| a.be32()).unwrap_or(0);
+    Some(Statistics {
+        found: count(statistics::FOUND),
+        invalid: count(statistics::INVALID),
+        insert: count(statistics::INSERT),
+        insert_failed: count(statistics::INSERT_FAILED),
+        drop: count(statistics::DROP),
+        early_drop: count(statistics::EARLY_DROP),
+        error: count(statistics::ERROR),
+        search_restart: count(statistics::SEARCH_RESTART),
+        clash_resolve: count(statistics::CLASH_RESOLVE),
+        chain_too_long: count(statistics::CHAIN_TOO_LONG),
+    })
 }
 
 /// Reads one entry.
@@ -157,6 +217,8 @@ mod tests {
     fn no_bytes_do_harm() {
         hostile::try_on(read);
         hostile::try_on(|sent| event(&Message { kind: NEW, ..*sent }, &NetnsName::host()));
+        hostile::try_on(read_size);
+        hostile::try_on(read_statistics);
     }
 
     #[test]
@@ -178,6 +240,9 @@ mod tests {
             let some = entries(&mut socket, |e| e.mark == 8 || e.original.protocol == 6).unwrap();
             assert_eq!(some.items.iter().map(|e| e.original).collect::<Vec<_>>(), [web]);
             assert_eq!((six.reply, six.tcp_state), (web.reversed(), Some(3)));
+            let table = table(&mut socket).unwrap();
+            assert_eq!(table.entries, 2);
+            assert!(table.limit.unwrap() > 1000 && !table.processors.is_empty(), "{table:?}");
         });
     }
 }

@@ -29,6 +29,9 @@ pub fn read_here() -> Result<Counters, Error> {
     if let Some(text) = read("stat/nf_conntrack")? {
         read_columns(&text, &mut counters);
     }
+    if let Some(text) = read("xfrm_stat")? {
+        read_ipsec(&text, &mut counters);
+    }
     interface::read(&mut counters)?;
     Ok(counters)
 }
@@ -73,6 +76,16 @@ fn read_lines(text: &str, counters: &mut Counters) {
     }
 }
 
+/// `XfrmOutNoStates    1`.
+fn read_ipsec(text: &str, counters: &mut Counters) {
+    for line in text.lines() {
+        let Some((name, value)) = line.split_once(char::is_whitespace) else { continue };
+        if let (Some(name), Ok(value)) = (name.strip_prefix("Xfrm"), value.trim().parse()) {
+            counters.insert(format!("Xfrm.{name}"), value);
+        }
+    }
+}
+
 /// A line of names above one line of hexadecimal numbers for each processor.
 fn read_columns(text: &str, counters: &mut Counters) {
     let mut lines = text.lines();
@@ -98,11 +111,12 @@ mod tests {
     use crate::sandbox::test;
 
     #[test]
-    fn the_three_forms_are_read() {
+    fn all_forms_are_read() {
         let mut counters = Counters::default();
         read_pairs("Ip: Forwarding InReceives\nIp: 2 42\nTcp: MaxConn\nTcp: -1\n", &mut counters);
         read_lines("Ip6InReceives                   \t7\nIcmp6OutMsgs\t3\nUdpLite6InErrors 1\n", &mut counters);
         read_columns("entries found drop\n00000002 00000001 0000000a\n00000002 00000000 00000006\n", &mut counters);
+        read_ipsec("XfrmInError             \t0\nXfrmOutNoStates         \t5\n", &mut counters);
         let expected = [
             ("Conntrack.drop", 16),
             ("Conntrack.entries", 2),
@@ -112,6 +126,8 @@ mod tests {
             ("Ip.InReceives", 42),
             ("Ip6.InReceives", 7),
             ("UdpLite6.InErrors", 1),
+            ("Xfrm.InError", 0),
+            ("Xfrm.OutNoStates", 5),
         ];
         assert_eq!(counters.iter().collect::<Vec<_>>(), expected);
     }

@@ -23,5 +23,6 @@ pub mod sockets;
 mod sys;
 pub mod sysctl;
 pub mod traffic_control;
+pub mod xfrm;
 
 pub use error::{Error, Kind};

@@ -19,6 +19,8 @@ const MEMORY: u16 = 7;
 const RECEIVE_BUFFER: usize = 4;
 /// `INET_DIAG_SKV6ONLY`.
 const ONLY_V6: u16 = 11;
+/// `INET_DIAG_CGROUP_ID`.
+const CONTROL_GROUP: u16 = 21;
 /// The states of sockets that wait: a TCP socket that listens, a UDP socket that is not connected.
 const LISTEN: u8 = 10;
 const CLOSE: u8 = 7;
@@ -74,6 +76,7 @@ fn read(transport: Transport, message: &Message<'_>) -> Option<Listener> {
         port: u16::from_be_bytes([answer[4], answer[5]]),
         only_v6: attributes.find(ONLY_V6).and_then(|a| a.u8()) == Some(1),
         link: number(40).filter(|index| *index != 0).map(LinkIndex),
+        control_group: attributes.find(CONTROL_GROUP).and_then(|a| a.u64()),
         queued,
         queue_limit,
     })

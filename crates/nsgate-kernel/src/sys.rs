@@ -248,11 +248,21 @@ pub(crate) fn get_bridge_table(
 /// The numbers of the BPF programs attached to an interface of the calling thread's namespace, in one manner
 /// (BPF_TCX_INGRESS).
 pub(crate) fn bpf_attached(link: u32, attach_type: u32) -> Result<Vec<u32>, Errno> {
+    bpf_query(link, attach_type)
+}
+
+/// The numbers of the BPF programs attached to a control group itself, in one manner (BPF_CGROUP_INET_EGRESS).
+pub(crate) fn bpf_attached_to(group: BorrowedFd<'_>, attach_type: u32) -> Result<Vec<u32>, Errno> {
+    bpf_query(group.as_raw_fd() as u32, attach_type)
+}
+
+/// The numbers of the BPF programs at a place: an interface's number, or a file of this process.
+fn bpf_query(target: u32, attach_type: u32) -> Result<Vec<u32>, Errno> {
     /// The most programs that one place takes (BPF_MPROG_MAX).
     const MOST: u32 = 64;
     let mut ids = [0u32; MOST as usize];
     let mut attribute = BpfAttribute::default();
-    attribute.number(0, link).number(4, attach_type).pointer(16, ids.as_mut_ptr()).number(24, MOST);
+    attribute.number(0, target).number(4, attach_type).pointer(16, ids.as_mut_ptr()).number(24, MOST);
     #[expect(unsafe_code, reason = "libc has no bpf")]
     // SAFETY: the kernel writes at most as many numbers as `ids` holds, which outlives the call.
     unsafe {
@@ -264,39 +274,61 @@ pub(crate) fn bpf_attached(link: u32, attach_type: u32) -> Result<Vec<u32>, Errn
 
 /// The number of the first BPF program of the machine behind this one.
 pub(crate) fn bpf_next(id: u32) -> Result<u32, Errno> {
+    bpf_next_of(BPF_PROG_GET_NEXT_ID, id)
+}
+
+/// The number of the first BPF link (what keeps a program attached) of the machine behind this one.
+pub(crate) fn bpf_next_link(id: u32) -> Result<u32, Errno> {
+    bpf_next_of(BPF_LINK_GET_NEXT_ID, id)
+}
+
+fn bpf_next_of(command: libc::c_long, id: u32) -> Result<u32, Errno> {
     let mut attribute = BpfAttribute::default();
     attribute.number(0, id);
     #[expect(unsafe_code, reason = "libc has no bpf")]
     // SAFETY: there is no pointer in this attribute.
     unsafe {
-        bpf(BPF_PROG_GET_NEXT_ID, &mut attribute)?;
+        bpf(command, &mut attribute)?;
     }
     Ok(attribute.number_at(4))
 }
 
 /// The kind (BPF_PROG_TYPE_*) and the name of a BPF program.
 pub(crate) fn bpf_about(id: u32) -> Result<(u32, [u8; 16]), Errno> {
-    /// `struct bpf_prog_info` up to and with its name.
-    const LENGTH: usize = 80;
+    /// `struct bpf_prog_info` up to and with its name, in words of 32 bits.
+    const WORDS: usize = 20;
+    let about = bpf_describe::<WORDS>(BPF_PROG_GET_FD_BY_ID, id)?;
+    let mut name = [0; 16];
+    for (bytes, word) in name.chunks_exact_mut(4).zip(&about[16..]) {
+        bytes.copy_from_slice(&word.to_ne_bytes());
+    }
+    Ok((about[0], name))
+}
+
+/// `struct bpf_link_info`: its kind (BPF_LINK_TYPE_*), its own number, that of its program, nothing, and four numbers
+/// that depend on the kind.
+pub(crate) fn bpf_about_link(id: u32) -> Result<[u32; 8], Errno> {
+    bpf_describe(BPF_LINK_GET_FD_BY_ID, id)
+}
+
+/// What the kernel says of a program or a link: so many words of its description.
+fn bpf_describe<const WORDS: usize>(open: libc::c_long, id: u32) -> Result<[u32; WORDS], Errno> {
     let mut attribute = BpfAttribute::default();
     attribute.number(0, id);
     #[expect(unsafe_code, reason = "libc has no bpf")]
     // SAFETY: there is no pointer in this attribute; what the kernel gives is a new file that nobody else has.
-    let program = unsafe { OwnedFd::from_raw_fd(bpf(BPF_PROG_GET_FD_BY_ID, &mut attribute)?) };
-    let mut about = [0u64; LENGTH / 8];
+    let object = unsafe { OwnedFd::from_raw_fd(bpf(open, &mut attribute)?) };
+    let mut about = [0u32; WORDS];
+    let length = size_of::<[u32; WORDS]>() as u32;
     let mut attribute = BpfAttribute::default();
-    attribute.number(0, program.as_raw_fd() as u32).number(4, LENGTH as u32).pointer(8, about.as_mut_ptr());
+    attribute.number(0, object.as_raw_fd() as u32).number(4, length).pointer(8, about.as_mut_ptr());
     #[expect(unsafe_code, reason = "libc has no bpf")]
-    // SAFETY: the kernel reads and writes `LENGTH` bytes of `about`, which outlives the call. It takes the addresses
+    // SAFETY: the kernel reads and writes `length` bytes of `about`, which outlives the call. It takes the addresses
     // that it finds there for buffers; they are all zero: there are none.
     unsafe {
         bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attribute)?;
     }
-    let mut name = [0; 16];
-    name[..8].copy_from_slice(&about[8].to_ne_bytes());
-    name[8..].copy_from_slice(&about[9].to_ne_bytes());
-    let [kind @ .., _, _, _, _] = about[0].to_ne_bytes();
-    Ok((u32::from_ne_bytes(kind), name))
+    Ok(about)
 }
 
 /// Commands of bpf(2).
@@ -304,6 +336,8 @@ const BPF_PROG_GET_NEXT_ID: libc::c_long = 11;
 const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_PROG_QUERY: libc::c_long = 16;
+const BPF_LINK_GET_FD_BY_ID: libc::c_long = 30;
+const BPF_LINK_GET_NEXT_ID: libc::c_long = 31;
 
 /// `union bpf_attr`, as far as it is used here.
 #[repr(C, align(8))]

@@ -6,8 +6,9 @@
 use std::net::IpAddr;
 
 use crate::model::{
-    Address, AddressFlags, Bridge, BridgePort, Family, Link, LinkIndex, LinkKind, Mac, Namespace, NetnsName, NextHop,
-    OperState, Peer, Route, RouteKind, Rule, RuleAction, Scope, Setting, Sysctl, TABLE_LOCAL, TABLE_MAIN, World,
+    Address, AddressFlags, Bridge, BridgePort, Family, Link, LinkIndex, LinkKind, LinkQueues, Mac, Namespace,
+    NetnsName, NextHop, OperState, Peer, Route, RouteKind, Rule, RuleAction, Scope, Setting, Sysctl, TABLE_LOCAL,
+    TABLE_MAIN, World,
 };
 use crate::trace::{
     Counters, Ending, Header, Identity, Journey, Leg, Observation, Probe, ProbeKind, Sight, Watched, Way, Window,
@@ -43,7 +44,7 @@ impl Fixture {
         hold(&mut world, 1, "114.114.114.114/32");
         hold(&mut world, 1, "2001:db8:114::114/128");
         let mut fixture = Self {
-            world: World { namespaces: vec![host, ns_1, world], limits: Vec::new() },
+            world: World { namespaces: vec![host, ns_1, world], ..World::default() },
             observation: observation("114.114.114.114", ProbeKind::Icmp),
         };
         fixture.connect_all();
@@ -75,7 +76,7 @@ impl Fixture {
                 link.mac = Some(Mac([2, 0, 0, 0, inode, link.index.0 as u8]));
             }
         }
-        let world = World { namespaces, limits: Vec::new() };
+        let world = World { namespaces, ..World::default() };
         let mut fixture = Self { world, observation: observation("1.1.1.4", ProbeKind::Icmp) };
         fixture.connect_all();
         fixture
@@ -266,6 +267,8 @@ fn veth(index: u32, link: &str, addresses: &[&str], peer: (&str, u32)) -> Link {
         port: None,
         process: None,
         peer: Peer::There(name(peer.0), LinkIndex(peer.1)),
+        vlans: Vec::new(),
+        queues: LinkQueues::default(),
         group: 0,
         alias: None,
         addresses: addresses.collect(),

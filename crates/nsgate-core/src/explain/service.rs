@@ -130,6 +130,7 @@ mod tests {
             port: 80,
             only_v6: false,
             link: None,
+            control_group: None,
             queued: 0,
             queue_limit: 64,
         });
@@ -146,6 +147,7 @@ mod tests {
             port: 22,
             only_v6: false,
             link: None,
+            control_group: None,
             queued: 0,
             queue_limit: 64,
         });

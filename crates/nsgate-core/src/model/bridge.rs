@@ -3,13 +3,22 @@
 use serde::{Deserialize, Serialize};
 
 /// What only a bridge has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bridge {
     /// Whether VLANs are told apart.
     pub vlan_filtering: bool,
     /// Whether the spanning tree protocol runs.
     pub spanning_tree: bool,
+    /// Whether frames for a group go only where somebody reported it.
+    pub multicast_snooping: bool,
+    /// Whether IPv4 in its frames passes the IP packet filter; `net.bridge.bridge-nf-call-iptables` says so for all
+    /// bridges.
+    pub filters_ipv4: bool,
+    /// The same for IPv6.
+    pub filters_ipv6: bool,
+    /// The same for ARP.
+    pub filters_arp: bool,
 }
 
 /// What only a port of a bridge has.
@@ -77,6 +86,20 @@ impl BridgePort {
     /// The VLAN of frames that come in without a tag; none: they are refused.
     pub fn pvid(&self) -> Option<u16> {
         self.vlans.iter().find(|v| v.pvid).map(|v| v.first)
+    }
+}
+
+impl Default for Bridge {
+    /// A bridge as the kernel makes it.
+    fn default() -> Self {
+        Self {
+            vlan_filtering: false,
+            spanning_tree: false,
+            multicast_snooping: true,
+            filters_ipv4: false,
+            filters_ipv6: false,
+            filters_arp: false,
+        }
     }
 }
 

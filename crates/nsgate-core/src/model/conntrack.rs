@@ -1,6 +1,45 @@
-//! What connection tracking remembers of a flow.
+//! Connection tracking: what it remembers of a flow, how full its table is, and what it counts.
 
 use nsgate_packet::Flow;
+use serde::{Deserialize, Serialize};
+
+/// The connection-tracking table of a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// How many entries there are.
+    pub entries: u32,
+    /// How many there may be; none where the kernel does not tell.
+    pub limit: Option<u32>,
+    /// What each processor has counted.
+    pub processors: Vec<Statistics>,
+}
+
+/// What one processor has counted in connection tracking, by the kernel's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statistics {
+    /// Look-ups that found an entry.
+    pub found: u32,
+    /// Packets that could not be told.
+    pub invalid: u32,
+    /// Entries made.
+    pub insert: u32,
+    /// Entries that could not be made: the same flow was there, or no translation was left.
+    pub insert_failed: u32,
+    /// Packets dropped because the table was full or an entry could not be made.
+    pub drop: u32,
+    /// Entries thrown out early to make room.
+    pub early_drop: u32,
+    /// ICMP errors about unknown flows, and the like.
+    pub error: u32,
+    /// Look-ups that had to begin again.
+    pub search_restart: u32,
+    /// Races of two packets of one flow that were settled.
+    pub clash_resolve: u32,
+    /// Entries that were not made because too many have the same hash.
+    pub chain_too_long: u32,
+}
 
 /// One entry of a namespace's connection-tracking table.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::netns::check_component;
 use super::wire::text;
-use super::{Bridge, BridgePort, Family, Mac, NameError, NetnsName, Process};
+use super::{Bridge, BridgePort, Family, Mac, NameError, NetnsName, PortVlan, Process};
 
 /// The longest interface name in bytes: IFNAMSIZ less its closing zero.
 const LONGEST: usize = 15;
@@ -82,6 +82,10 @@ pub struct Link {
     pub peer: Peer,
     /// The process at the other end of a TUN or TAP device, where it was looked for and found.
     pub process: Option<Process>,
+    /// The VLANs that a bridge that tells VLANs apart belongs to itself.
+    pub vlans: Vec<PortVlan>,
+    /// Its queues.
+    pub queues: LinkQueues,
     /// The group number, by which links are deleted together; 0 unless set.
     pub group: u32,
     /// The free text an operator attached; nsgate's mark stands here.
@@ -92,6 +96,18 @@ pub struct Link {
     pub settings4: Vec<i32>,
     /// `net.ipv6.conf.NAME.*` by the kernel's numbers (DEVCONF_*, from 0); empty where IPv6 is off for the device.
     pub settings6: Vec<i32>,
+}
+
+/// The queues of an interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkQueues {
+    /// How many for what goes out.
+    pub transmit: u32,
+    /// How many for what comes in.
+    pub receive: u32,
+    /// How many packets may wait to go out (`txqueuelen`).
+    pub length: u32,
 }
 
 /// What kind of interface a link is, with what only that kind has.
@@ -235,11 +251,23 @@ pub enum Setting {
     AcceptDad,
     /// IPv6 forwarding of one interface (Linux 6.17 and later).
     ForceForwarding,
+    /// Answer ARP only where the route to the asker leads out of the interface that was asked.
+    ArpFilter,
+    /// Which of its addresses the host names when it asks for a neighbour.
+    ArpAnnounce,
+    /// IPsec does not wrap what leaves here (IPv4).
+    DisableXfrm,
+    /// IPsec policies are not held against what comes in here.
+    DisablePolicy,
+    /// The hop limit of packets made here (IPv6; for IPv4 it is the namespace's).
+    HopLimit,
+    /// The largest IPv6 packet, where it is smaller than the interface's own.
+    Mtu,
 }
 
 impl Setting {
     /// Every setting that is modelled.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 18] = [
         Self::Forwarding,
         Self::RpFilter,
         Self::ProxyArp,
@@ -252,6 +280,12 @@ impl Setting {
         Self::AcceptRa,
         Self::AcceptDad,
         Self::ForceForwarding,
+        Self::ArpFilter,
+        Self::ArpAnnounce,
+        Self::DisableXfrm,
+        Self::DisablePolicy,
+        Self::HopLimit,
+        Self::Mtu,
     ];
 
     /// The name of the setting in `net.ipv4.conf` or `net.ipv6.conf`; none where the family does not have it.
@@ -281,6 +315,12 @@ impl Setting {
             Setting::AcceptRa => (None, Some(("accept_ra", 3))),
             Setting::AcceptDad => (None, Some(("accept_dad", 27))),
             Setting::ForceForwarding => (None, Some(("force_forwarding", 59))),
+            Setting::ArpFilter => (Some(("arp_filter", 12)), None),
+            Setting::ArpAnnounce => (Some(("arp_announce", 17)), None),
+            Setting::DisableXfrm => (Some(("disable_xfrm", 14)), None),
+            Setting::DisablePolicy => (Some(("disable_policy", 15)), Some(("disable_policy", 48))),
+            Setting::HopLimit => (None, Some(("hop_limit", 1))),
+            Setting::Mtu => (None, Some(("mtu", 2))),
         };
         match family {
             Family::V4 => v4,

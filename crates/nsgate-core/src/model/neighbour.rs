@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::text;
-use super::{LinkIndex, Mac};
+use super::wire::{family, text};
+use super::{Family, LinkIndex, Mac};
 
 /// One neighbour entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,25 @@ pub struct Neighbour {
     pub state: NeighbourState,
     /// Not a neighbour: an address that is answered for on the link (proxy ARP, proxy NDP).
     pub proxy: bool,
+}
+
+/// A neighbour table of the machine: all its namespaces share one for each family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NeighbourTable {
+    /// For which addresses.
+    #[serde(with = "family")]
+    pub family: Family,
+    /// How many entries it has, those of all namespaces counted.
+    pub entries: u32,
+    /// `gc_thresh1`: so few are never thrown out.
+    pub keep: u32,
+    /// `gc_thresh2`: more are thrown out after five seconds.
+    pub soft_limit: u32,
+    /// `gc_thresh3`: no more are made.
+    pub hard_limit: u32,
+    /// How often an entry was refused because it was full.
+    pub refused: u64,
 }
 
 /// The state of a neighbour entry (NUD_*).

@@ -1,8 +1,9 @@
-//! BPF programs that packets meet at an interface, outside of traffic control's filters.
+//! BPF programs that packets meet outside of traffic control's filters: at an interface, or at something of the machine.
 
 use serde::{Deserialize, Serialize};
 
-use super::LinkIndex;
+use super::wire::family;
+use super::{Family, LinkIndex};
 
 /// A BPF program attached to an interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,56 @@ pub enum ProgramPlace {
     NetkitPeer,
 }
 
+/// A BPF program that may decide about packets, attached to something of the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttachedProgram {
+    /// To what.
+    pub place: MachinePlace,
+    /// The kernel's number of the program.
+    pub id: u32,
+    /// Its name, where it has one.
+    pub name: Option<String>,
+}
+
+/// To what of the machine a BPF program is attached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum MachinePlace {
+    /// A control group: it sees what the processes in it and below it do.
+    ControlGroup {
+        /// The path below the root of the unified hierarchy: `/system.slice/web.service`.
+        path: String,
+        /// The number of the control group.
+        number: u64,
+        /// What of it the program sees, as bpftool calls it: `cgroup_inet_egress`.
+        hook: String,
+    },
+    /// A hook of the packet filter, in a namespace that the kernel does not name.
+    PacketFilter {
+        /// Of which family.
+        #[serde(with = "family")]
+        family: Family,
+        /// The hook: `prerouting`, `input`, `forward`, `output` or `postrouting`.
+        hook: String,
+        /// Its place among what else is there: the smaller is asked first.
+        priority: i32,
+    },
+}
+
+impl AttachedProgram {
+    /// Whether it sees what a process in this control group does.
+    pub fn sees(&self, group: &str) -> bool {
+        match &self.place {
+            MachinePlace::ControlGroup { path, .. } => {
+                let rest = group.strip_prefix(path.trim_end_matches('/'));
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+            MachinePlace::PacketFilter { .. } => false,
+        }
+    }
+}
+
 impl ProgramPlace {
     /// Whether the program sees what goes out, rather than what comes in.
     pub fn on_egress(self) -> bool {
@@ -60,5 +111,23 @@ impl ProgramPlace {
             Self::NetkitPrimary => "netkit primary",
             Self::NetkitPeer => "netkit peer",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_of_a_control_group_sees_those_below_it() {
+        let of = |path: &str| AttachedProgram {
+            place: MachinePlace::ControlGroup { path: path.into(), number: 1, hook: "cgroup_inet_egress".into() },
+            id: 1,
+            name: None,
+        };
+        assert!(of("/").sees("/system.slice/web.service"));
+        assert!(of("/system.slice").sees("/system.slice/web.service") && of("/system.slice").sees("/system.slice"));
+        assert!(!of("/system.slice/web.service").sees("/system.slice"));
+        assert!(!of("/system.slice/web").sees("/system.slice/web.service"));
     }
 }

@@ -63,6 +63,32 @@ pub struct NextHop {
     pub link_down: bool,
 }
 
+/// A way, or several, that stands for itself and is named by routes or forwarding entries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NexthopObject {
+    /// Its number.
+    pub id: u32,
+    /// What it is.
+    pub kind: NexthopKind,
+    /// It names remote ends for forwarding databases, not ways of routes.
+    pub for_forwarding: bool,
+    /// Who made it (RTPROT_*).
+    pub protocol: u8,
+}
+
+/// What a nexthop object is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum NexthopKind {
+    /// One way.
+    Way(NextHop),
+    /// Drops packets without a word.
+    Blackhole,
+    /// Others by their numbers, each with its share.
+    Group(Vec<(u32, u16)>),
+}
+
 /// What a route does with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

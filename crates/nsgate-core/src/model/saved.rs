@@ -117,6 +117,7 @@ table ip nsgate {
             port: 53,
             only_v6: true,
             link: None,
+            control_group: None,
             queued: 0,
             queue_limit: 212_992,
         };

@@ -30,6 +30,8 @@ pub struct Listener {
     pub only_v6: bool,
     /// The interface it is bound to.
     pub link: Option<LinkIndex>,
+    /// The control group of the process that made it, by its number in the unified hierarchy.
+    pub control_group: Option<u64>,
     /// Connections waiting to be accepted (TCP) or bytes waiting to be read (UDP).
     pub queued: u32,
     /// The most that may wait.

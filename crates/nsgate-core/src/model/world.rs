@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::conntrack::Table;
 use super::ruleset::Ruleset;
 use super::{
-    Family, ForwardingEntry, Link, LinkIndex, Listener, Neighbour, NetnsName, Peer, Process, Program, Qdisc, Route,
-    Rule, Setting, Sysctls, TrafficClass, TrafficFilter,
+    AttachedProgram, Family, ForwardingEntry, Link, LinkIndex, Listener, Neighbour, NeighbourTable, NetnsName,
+    NexthopObject, Peer, Process, Program, Qdisc, Route, Rule, Setting, Sysctls, TrafficClass, TrafficFilter, Xfrm,
 };
 
 /// What is, at one moment.
@@ -16,8 +17,22 @@ use super::{
 pub struct World {
     /// The namespaces, `host` first.
     pub namespaces: Vec<Namespace>,
+    /// What belongs to the machine rather than to one of them.
+    pub machine: Machine,
     /// What could not be read, and what that costs.
     pub limits: Vec<Limit>,
+}
+
+/// What all namespaces of a machine share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Machine {
+    /// Its neighbour tables, one a family.
+    pub neighbour_tables: Vec<NeighbourTable>,
+    /// BPF programs that may decide about packets and are attached to something else than an interface.
+    pub programs: Vec<AttachedProgram>,
+    /// The control group that nsgate itself runs in, as a path below the root of the unified hierarchy.
+    pub control_group: Option<String>,
 }
 
 /// Something that could not be looked at.
@@ -50,6 +65,8 @@ pub struct Namespace {
     pub routes: Vec<Route>,
     /// Its policy rules of both families, in the order they are asked.
     pub rules: Vec<Rule>,
+    /// Its nexthop objects, which routes and forwarding entries name by number.
+    pub nexthop_objects: Vec<NexthopObject>,
     /// Its neighbours and proxy entries.
     pub neighbours: Vec<Neighbour>,
     /// The forwarding databases of its bridges and VXLAN devices.
@@ -66,6 +83,10 @@ pub struct Namespace {
     pub sysctls: Sysctls,
     /// Its packet filter.
     pub ruleset: Ruleset,
+    /// Its connection tracking; none where it is not loaded.
+    pub conntrack: Option<Table>,
+    /// Its IPsec policies and states.
+    pub xfrm: Xfrm,
     /// Its listening sockets.
     pub listeners: Vec<Listener>,
 }
@@ -103,6 +124,7 @@ impl Namespace {
             links: Vec::new(),
             routes: Vec::new(),
             rules: Vec::new(),
+            nexthop_objects: Vec::new(),
             neighbours: Vec::new(),
             forwarding: Vec::new(),
             qdiscs: Vec::new(),
@@ -111,6 +133,8 @@ impl Namespace {
             programs: Vec::new(),
             sysctls: Sysctls::default(),
             ruleset: Ruleset::default(),
+            conntrack: None,
+            xfrm: Xfrm::default(),
             listeners: Vec::new(),
         }
     }

@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use nsgate_core::model::World;
+use nsgate_core::model::{Machine, World};
 
 use super::*;
 use crate::sandbox::test;
@@ -50,7 +50,9 @@ fn steps() -> Vec<Step> {
 fn world() -> World {
     let mut world = snapshot::take(&[]).unwrap();
     world.limits.retain(|limit| limit.netns.is_some());
+    world.machine = Machine::default();
     for netns in &mut world.namespaces {
+        netns.conntrack = None;
         netns.neighbours.retain(|neighbour| neighbour.state != nsgate_core::model::NeighbourState::NoArp);
     }
     world

@@ -1,6 +1,6 @@
-//! Bridge ports: their states and flags, which come with the interfaces, and their VLANs, which are asked for apart.
+//! Bridges and their ports: states and flags, which come with the interfaces, and their VLANs, which are asked for apart.
 
-use nsgate_core::model::{BridgePort, LinkIndex, PortState, PortVlan};
+use nsgate_core::model::{Bridge, BridgePort, LinkIndex, PortState, PortVlan};
 
 use super::numbers::{self as n, link_header};
 use crate::error::Error;
@@ -24,6 +24,20 @@ pub fn port_vlans(socket: &mut Socket) -> Result<Listing<(LinkIndex, Vec<PortVla
     batch.begin(libc::RTM_GETLINK, 0, &header);
     batch.u32(libc::IFLA_EXT_MASK, libc::RTEXT_FILTER_BRVLAN_COMPRESSED as u32);
     socket.list(&mut batch, "VLANs of bridge ports", read_vlans)
+}
+
+/// Reads IFLA_INFO_DATA of a bridge.
+pub(super) fn read(data: &Attributes<'_>) -> Bridge {
+    let usual = Bridge::default();
+    let flag = |kind, otherwise| data.find(kind).and_then(|a| a.u8()).map_or(otherwise, |value| value != 0);
+    Bridge {
+        vlan_filtering: flag(n::BRIDGE_VLAN_FILTERING, usual.vlan_filtering),
+        spanning_tree: data.find(n::BRIDGE_STP_STATE).and_then(|a| a.u32()).is_some_and(|state| state != 0),
+        multicast_snooping: flag(n::BRIDGE_MULTICAST_SNOOPING, usual.multicast_snooping),
+        filters_ipv4: flag(n::BRIDGE_FILTERS_IPV4, usual.filters_ipv4),
+        filters_ipv6: flag(n::BRIDGE_FILTERS_IPV6, usual.filters_ipv6),
+        filters_arp: flag(n::BRIDGE_FILTERS_ARP, usual.filters_arp),
+    }
 }
 
 /// Reads IFLA_INFO_SLAVE_DATA of a bridge port.
@@ -75,6 +89,7 @@ mod tests {
     #[test]
     fn no_bytes_do_harm() {
         hostile::try_on(read_vlans);
+        hostile::try_on(|message| read(&Attributes::new(message.payload)));
         hostile::try_on(|message| read_port(&Attributes::new(message.payload)));
     }
 

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use nsgate_core::model::{Bridge, Link, LinkIndex, LinkKind, LinkName, Mac, OperState, Peer, Program, ProgramPlace};
+use nsgate_core::model::{
+    Link, LinkIndex, LinkKind, LinkName, LinkQueues, Mac, OperState, Peer, Program, ProgramPlace,
+};
 
 use super::bridge;
 use super::numbers::{self as n, link_header};
@@ -64,6 +66,8 @@ fn read(message: &Message<'_>) -> Option<FoundLink> {
         port: None,
         process: None,
         peer: Peer::None,
+        vlans: Vec::new(),
+        queues: LinkQueues::default(),
         group: 0,
         alias: None,
         addresses: Vec::new(),
@@ -83,6 +87,9 @@ fn read(message: &Message<'_>) -> Option<FoundLink> {
             libc::IFLA_MASTER => link.master = attribute.u32().filter(|i| *i != 0).map(LinkIndex),
             libc::IFLA_LINK => lower = attribute.u32().filter(|i| *i != 0).map(LinkIndex),
             libc::IFLA_LINK_NETNSID => netnsid = attribute.i32(),
+            libc::IFLA_NUM_TX_QUEUES => link.queues.transmit = attribute.u32()?,
+            libc::IFLA_NUM_RX_QUEUES => link.queues.receive = attribute.u32()?,
+            libc::IFLA_TXQLEN => link.queues.length = attribute.u32()?,
             libc::IFLA_GROUP => link.group = attribute.u32()?,
             libc::IFLA_IFALIAS => link.alias = attribute.text().map(str::to_owned),
             libc::IFLA_LINKINFO => read_kind(&mut link, &attribute.nested()),
@@ -138,10 +145,7 @@ fn read_kind(link: &mut Link, information: &Attributes<'_>) {
     let number = |kind| data.find(kind).and_then(|a| a.u32());
     link.kind = match kind {
         "veth" => LinkKind::Veth,
-        "bridge" => LinkKind::Bridge(Bridge {
-            vlan_filtering: data.find(n::BRIDGE_VLAN_FILTERING).and_then(|a| a.u8()) == Some(1),
-            spanning_tree: number(n::BRIDGE_STP_STATE).is_some_and(|state| state != 0),
-        }),
+        "bridge" => LinkKind::Bridge(bridge::read(&data)),
         "macvlan" => LinkKind::Macvlan { mode: macvlan_mode(number(n::MACVLAN_MODE)) },
         "vlan" => LinkKind::Vlan { id: data.find(n::VLAN_ID).and_then(|a| a.u16()).unwrap_or(0) },
         "vxlan" => vxlan(&data),

@@ -1,9 +1,9 @@
 //! Neighbours: ARP and neighbour discovery as one, with the addresses that are answered for (proxy).
 
-use nsgate_core::model::{LinkIndex, Mac, Neighbour, NeighbourState, NetnsName};
+use nsgate_core::model::{LinkIndex, Mac, Neighbour, NeighbourState, NeighbourTable, NetnsName};
 use nsgate_core::trace::{Change, NeighbourEvent};
 
-use super::numbers;
+use super::numbers::{self, table};
 use crate::error::Error;
 use crate::netlink::{Batch, Listing, Message, Socket};
 
@@ -37,6 +37,45 @@ pub fn neighbour_event(message: &Message<'_>, netns: &NetnsName) -> Option<Neigh
         _ => return None,
     };
     Some(NeighbourEvent { netns: netns.clone(), change, neighbour: read(message)? })
+}
+
+/// The neighbour tables. They are the machine's: what is told is the same in every namespace, unlike the sysctls.
+pub fn neighbour_tables(socket: &mut Socket) -> Result<Listing<NeighbourTable>, Error> {
+    let mut batch = Batch::new();
+    batch.begin(table::GET, 0, &[0; 4]);
+    let found = socket.list(&mut batch, "neighbour tables", read_table)?;
+    let table = |told| match told {
+        Told::Table(table) => Some(table),
+        Told::Otherwise => None,
+    };
+    let items = found.items.into_iter().filter_map(table).collect();
+    Ok(Listing { items, unread: found.unread, consistent: found.consistent })
+}
+
+/// What one message about neighbour tables tells.
+enum Told {
+    /// A table.
+    Table(NeighbourTable),
+    /// The settings of an interface, which come in messages of their own, or a table for what has no addresses.
+    Otherwise,
+}
+
+/// Reads one message.
+fn read_table(message: &Message<'_>) -> Option<Told> {
+    let (header, attributes) = message.split::<4>()?;
+    let (Some(family), Some(config)) = (numbers::family_of(header[0]), attributes.find(table::CONFIG)) else {
+        return Some(Told::Otherwise);
+    };
+    let limit = |kind| attributes.find(kind)?.u32();
+    let refused = attributes.find(table::STATISTICS).and_then(|a| a.value.get(table::REFUSED..table::REFUSED + 8));
+    Some(Told::Table(NeighbourTable {
+        family,
+        entries: u32::from_ne_bytes(config.value.get(4..8)?.try_into().ok()?),
+        keep: limit(table::KEEP)?,
+        soft_limit: limit(table::SOFT_LIMIT)?,
+        hard_limit: limit(table::HARD_LIMIT)?,
+        refused: refused.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_ne_bytes),
+    }))
 }
 
 /// Reads one neighbour message.
@@ -85,5 +124,6 @@ mod tests {
         hostile::try_on(|sent| {
             super::neighbour_event(&crate::netlink::Message { kind: libc::RTM_NEWNEIGH, ..*sent }, &netns)
         });
+        hostile::try_on(super::read_table);
     }
 }

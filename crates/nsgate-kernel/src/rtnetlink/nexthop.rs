@@ -5,19 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use nsgate_core::model::{LinkIndex, NextHop, Route, RouteKind};
+use nsgate_core::model::{LinkIndex, NextHop, NexthopKind, NexthopObject, Route, RouteKind};
 
 use super::numbers::nexthop as n;
 use crate::error::Error;
-use crate::netlink::{Batch, Message, Socket};
+use crate::netlink::{Batch, Listing, Message, Socket};
 
-/// One object: a way, or a group of others.
-#[derive(Clone, Debug)]
-enum Object {
-    Way(NextHop),
-    Blackhole,
-    /// The numbers of its members with their weights.
-    Group(Vec<(u32, u16)>),
+/// All nexthop objects of the socket's namespace.
+pub fn nexthop_objects(socket: &mut Socket) -> Result<Listing<NexthopObject>, Error> {
+    let mut batch = Batch::new();
+    batch.begin(n::GET, 0, &[0; 8]);
+    socket.list(&mut batch, "nexthop objects", read)
 }
 
 /// Gives the routes that only name an object the ways of that object.
@@ -26,16 +24,15 @@ pub(super) fn fill_in(socket: &mut Socket, routes: &mut [Route]) -> Result<(), E
     if !routes.iter().any(wanting) {
         return Ok(());
     }
-    let mut batch = Batch::new();
-    batch.begin(n::GET, 0, &[0; 8]);
-    let objects: BTreeMap<u32, Object> = socket.list(&mut batch, "nexthop objects", read)?.items.into_iter().collect();
+    let objects = nexthop_objects(socket)?.items;
+    let objects: BTreeMap<u32, NexthopKind> = objects.into_iter().map(|object| (object.id, object.kind)).collect();
     for route in routes.iter_mut().filter(|route| wanting(route)) {
         match route.nexthop_object.and_then(|id| objects.get(&id)) {
-            Some(Object::Way(way)) => route.next_hops.push(way.clone()),
-            Some(Object::Blackhole) => route.kind = RouteKind::Blackhole,
-            Some(Object::Group(members)) => {
+            Some(NexthopKind::Way(way)) => route.next_hops.push(way.clone()),
+            Some(NexthopKind::Blackhole) => route.kind = RouteKind::Blackhole,
+            Some(NexthopKind::Group(members)) => {
                 for (id, weight) in members {
-                    if let Some(Object::Way(way)) = objects.get(id) {
+                    if let Some(NexthopKind::Way(way)) = objects.get(id) {
                         route.next_hops.push(NextHop { weight: *weight, ..way.clone() });
                     }
                 }
@@ -46,23 +43,29 @@ pub(super) fn fill_in(socket: &mut Socket, routes: &mut [Route]) -> Result<(), E
     Ok(())
 }
 
-/// Reads one object with its number.
-fn read(message: &Message<'_>) -> Option<(u32, Object)> {
+/// Reads one object.
+fn read(message: &Message<'_>) -> Option<NexthopObject> {
     let (header, attributes) = message.split::<8>()?;
     let id = attributes.find(n::ID)?.u32()?;
+    let for_forwarding = attributes.find(n::FORWARDING).is_some();
+    let object = |kind| Some(NexthopObject { id, kind, for_forwarding, protocol: header[2] });
     if attributes.find(n::BLACKHOLE).is_some() {
-        return Some((id, Object::Blackhole));
+        return object(NexthopKind::Blackhole);
     }
     if let Some(group) = attributes.find(n::GROUP) {
-        let member = |m: &[u8]| (u32::from_ne_bytes([m[0], m[1], m[2], m[3]]), u16::from(m[4]) + 1);
-        return Some((id, Object::Group(group.value.chunks_exact(8).map(member).collect())));
+        // `struct nexthop_grp`: a number, the low byte of the weight less one, the high byte.
+        let member = |m: &[u8]| {
+            let weight = u16::from_le_bytes([m[4], m[5]]).saturating_add(1);
+            (u32::from_ne_bytes([m[0], m[1], m[2], m[3]]), weight)
+        };
+        return object(NexthopKind::Group(group.value.chunks_exact(8).map(member).collect()));
     }
     let flags = u32::from_ne_bytes(header[4..8].try_into().ok()?);
     let mut way = NextHop { weight: 1, ..NextHop::default() };
     super::route::set_hop_flags(&mut way, flags);
     way.link = attributes.find(n::OIF).and_then(|a| a.u32()).map(LinkIndex);
     way.gateway = attributes.find(n::GATEWAY).and_then(|a| a.address());
-    Some((id, Object::Way(way)))
+    object(NexthopKind::Way(way))
 }
 
 #[cfg(test)]
@@ -123,6 +126,9 @@ mod tests {
             for id in [1, 3, 4] {
                 route_over(&mut socket, [10, 9, 0, id], id.into());
             }
+            let objects = nexthop_objects(&mut socket).unwrap().items;
+            assert_eq!(objects[2].kind, NexthopKind::Group(vec![(1, 5), (2, 1)]));
+            assert_eq!((objects[3].id, &objects[3].kind), (4, &NexthopKind::Blackhole));
             let with_the_kernels_help = routes(&mut socket).unwrap().items;
             std::fs::write("/proc/sys/net/ipv4/nexthop_compat_mode", "0").unwrap();
             let without = routes(&mut socket).unwrap().items;

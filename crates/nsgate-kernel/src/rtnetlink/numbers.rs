@@ -32,6 +32,12 @@ pub(super) const VETH_PEER: u16 = 1;
 pub(super) const BRIDGE_STP_STATE: u16 = 5;
 /// `IFLA_BR_VLAN_FILTERING`.
 pub(super) const BRIDGE_VLAN_FILTERING: u16 = 7;
+/// `IFLA_BR_MCAST_SNOOPING`.
+pub(super) const BRIDGE_MULTICAST_SNOOPING: u16 = 23;
+/// `IFLA_BR_NF_CALL_IPTABLES` and its like for IPv6 and ARP.
+pub(super) const BRIDGE_FILTERS_IPV4: u16 = 36;
+pub(super) const BRIDGE_FILTERS_IPV6: u16 = 37;
+pub(super) const BRIDGE_FILTERS_ARP: u16 = 38;
 /// `IFLA_BRPORT_STATE`.
 pub(super) const PORT_STATE: u16 = 1;
 /// `IFLA_BRPORT_MODE`: hairpin.
@@ -99,6 +105,21 @@ pub(super) const HOP_ON_LINK: u32 = 4;
 /// `RTNH_F_LINKDOWN`.
 pub(super) const HOP_LINK_DOWN: u32 = 16;
 
+/// `NDTA_*`: attributes of a neighbour table.
+pub(super) mod table {
+    /// `RTM_GETNEIGHTBL`.
+    pub(crate) const GET: u16 = 66;
+    /// `NDTA_THRESH1` to `NDTA_THRESH3`.
+    pub(crate) const KEEP: u16 = 2;
+    pub(crate) const SOFT_LIMIT: u16 = 3;
+    pub(crate) const HARD_LIMIT: u16 = 4;
+    /// `NDTA_CONFIG`: a `struct ndt_config`, whose second word is the number of entries.
+    pub(crate) const CONFIG: u16 = 5;
+    /// `NDTA_STATS`: a `struct ndt_stats`, and the place of `ndts_table_fulls` in it.
+    pub(crate) const STATISTICS: u16 = 7;
+    pub(crate) const REFUSED: usize = 80;
+}
+
 /// `NHA_*`: attributes of a nexthop object.
 pub(super) mod nexthop {
     /// `RTM_GETNEXTHOP`.
@@ -108,6 +129,7 @@ pub(super) mod nexthop {
     pub(crate) const BLACKHOLE: u16 = 4;
     pub(crate) const OIF: u16 = 5;
     pub(crate) const GATEWAY: u16 = 6;
+    pub(crate) const FORWARDING: u16 = 11;
 }
 
 /// `FRA_*`: attributes of a policy rule.

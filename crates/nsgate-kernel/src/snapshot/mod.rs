@@ -10,12 +10,13 @@ mod settings;
 
 use std::collections::BTreeMap;
 
-use nsgate_core::model::{Limit, Namespace, NetnsName, World};
+use nsgate_core::model::{Limit, Machine, Namespace, NeighbourTable, NetnsName, World};
 
 use self::namespace::{Hidden, Look};
 use crate::error::Error;
+use crate::netlink::{Protocol, Socket};
 use crate::netns::{self, Netns};
-use crate::{bpf, containers};
+use crate::{bpf, containers, rtnetlink};
 
 /// How far a snapshot goes beyond the namespaces that have names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,8 +145,22 @@ fn read(mut seen: Seen, reach: Reach) -> Result<World, Error> {
         namespace.aliases = seen.aliases.remove(&namespace.inode).unwrap_or_default();
         namespace.aliases.retain(|alias| *alias != namespace.name);
     }
-    seen.limits.extend(bpf::limits());
-    Ok(World { namespaces: reading.namespaces, limits: seen.limits })
+    let (programs, limits) = bpf::of_machine();
+    seen.limits.extend(limits);
+    let neighbour_tables = neighbour_tables(&mut seen.limits);
+    let machine = Machine { neighbour_tables, programs, control_group: bpf::own_group() };
+    Ok(World { namespaces: reading.namespaces, machine, limits: seen.limits })
+}
+
+/// The neighbour tables of the machine.
+fn neighbour_tables(limits: &mut Vec<Limit>) -> Vec<NeighbourTable> {
+    match Socket::open(Protocol::Route).and_then(|mut socket| rtnetlink::neighbour_tables(&mut socket)) {
+        Ok(found) => found.items,
+        Err(error) => {
+            limits.push(Limit { netns: None, what: "the neighbour tables".into(), why: error.to_string() });
+            Vec::new()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -210,6 +225,10 @@ mod tests {
             assert_eq!(host.sysctls.number("net.ipv4.ip_forward"), Some(0));
             assert_eq!(host.setting_of_all(Family::V6, Setting::Forwarding), Some(0));
             assert!(host.neighbours.iter().any(|n| n.address.to_string() == "1.1.1.9"));
+            let tables = &world.machine.neighbour_tables;
+            assert_eq!(tables.iter().map(|table| table.family).collect::<Vec<_>>(), Family::BOTH);
+            assert!(tables.iter().all(|table| table.keep <= table.soft_limit && table.hard_limit > 0), "{tables:?}");
+            assert!(veth3.queues.transmit >= 1 && veth3.queues.length > 0, "{:?}", veth3.queues);
             assert!(host.listeners.iter().any(|l| l.port == 80 && l.transport == Transport::Tcp));
             assert!(inner.listeners.is_empty());
             let saved = Saved::new(world.clone(), 0, kernel_release());

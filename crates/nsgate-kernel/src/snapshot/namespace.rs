@@ -3,10 +3,10 @@
 use nsgate_core::model::{Bridge, Limit, LinkIndex, LinkKind, Namespace, NetnsName};
 
 use super::settings;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::netlink::{Listing, Protocol, Socket};
 use crate::netns::Netns;
-use crate::{bpf, ipset, legacy, nftables, rtnetlink, sockets, traffic_control};
+use crate::{bpf, conntrack, ipset, legacy, nftables, rtnetlink, sockets, traffic_control, xfrm};
 
 /// What one look at a namespace gave.
 pub(super) struct Look {
@@ -35,6 +35,8 @@ pub(super) fn look(netns: &Netns, settings: &mut settings::Reader) -> Look {
     look.read_packet_filter();
     look.read_sockets();
     look.read_settings(settings);
+    look.read_connection_tracking();
+    look.read_xfrm();
     look
 }
 
@@ -64,6 +66,8 @@ impl Look {
         self.namespace.routes = self.whole("routes", found);
         let found = rtnetlink::rules(&mut socket);
         self.namespace.rules = self.whole("policy rules", found);
+        let found = rtnetlink::nexthop_objects(&mut socket);
+        self.namespace.nexthop_objects = self.whole("nexthop objects", found);
         let found = rtnetlink::neighbours(&mut socket);
         self.namespace.neighbours = self.whole("neighbours", found);
     }
@@ -98,9 +102,11 @@ impl Look {
         if filtering {
             let found = rtnetlink::port_vlans(socket);
             for (index, vlans) in self.whole("VLANs of bridge ports", found) {
-                let link = self.namespace.links.iter_mut().find(|link| link.index == index);
-                if let Some(port) = link.and_then(|link| link.port.as_mut()) {
-                    port.vlans = vlans;
+                let Some(link) = self.namespace.links.iter_mut().find(|link| link.index == index) else { continue };
+                match (&mut link.port, &link.kind) {
+                    (Some(port), _) => port.vlans = vlans,
+                    (None, LinkKind::Bridge(_)) => link.vlans = vlans,
+                    _ => {}
                 }
             }
         }
@@ -146,6 +152,34 @@ impl Look {
             self.limit(name.as_str(), &error);
         }
         self.namespace.sysctls = sysctls;
+    }
+
+    /// How full the connection-tracking table is. To ask where it is not loaded would load it.
+    fn read_connection_tracking(&mut self) {
+        if self.namespace.sysctls.get("net.netfilter.nf_conntrack_count").is_none() {
+            return;
+        }
+        match Socket::open(Protocol::Netfilter).and_then(|mut socket| conntrack::table(&mut socket)) {
+            Ok(table) => self.namespace.conntrack = Some(table),
+            Err(error) => self.limit("the connection-tracking table", &error),
+        }
+    }
+
+    /// IPsec policies and states. A kernel without them has none.
+    fn read_xfrm(&mut self) {
+        let mut socket = match Socket::open(Protocol::Xfrm) {
+            Ok(socket) => socket,
+            Err(error) if error.kind() == Kind::MissingFeature => return,
+            Err(error) => return self.limit("IPsec policies and states", &error),
+        };
+        let found = xfrm::policies(&mut socket);
+        self.namespace.xfrm.policies = self.whole("IPsec policies", found);
+        let found = xfrm::states(&mut socket);
+        self.namespace.xfrm.states = self.whole("IPsec states", found);
+        match xfrm::refused_by_default(&mut socket) {
+            Ok(refused) => self.namespace.xfrm.refused_by_default = refused,
+            Err(error) => self.limit("what IPsec refuses by default", &error),
+        }
     }
 
     /// The objects of a listing; what is wrong with it becomes a limit.

@@ -19,7 +19,7 @@ use crate::error::Error;
 const LONGEST: usize = 256;
 
 /// By what they decide.
-const NAMES: [&str; 33] = [
+const NAMES: [&str; 43] = [
     // Whether anything is passed on; the IPv6 switch stands among those for all interfaces.
     "net.ipv4.ip_forward",
     // What new interfaces start with.
@@ -31,6 +31,15 @@ const NAMES: [&str; 33] = [
     // Whether echo requests are answered.
     "net.ipv4.icmp_echo_ignore_all",
     "net.ipv6.icmp.echo_ignore_all",
+    // How far packets made here go; for IPv6 it is an interface's.
+    "net.ipv4.ip_default_ttl",
+    // Which ports sockets, and translations of their own packets, may take.
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
+    // Who may send echo requests without power over the network.
+    "net.ipv4.ping_group_range",
+    // How many connections may wait to be accepted.
+    "net.core.somaxconn",
     // How often errors are told: an error that is not told looks like silence.
     "net.ipv4.icmp_ratelimit",
     "net.ipv4.icmp_ratemask",
@@ -38,6 +47,7 @@ const NAMES: [&str; 33] = [
     // Path MTU discovery.
     "net.ipv4.ip_no_pmtu_disc",
     "net.ipv4.tcp_mtu_probing",
+    "net.ipv4.ip_forward_use_pmtu",
     // Addresses that are not here may be bound to.
     "net.ipv4.ip_nonlocal_bind",
     "net.ipv6.ip_nonlocal_bind",
@@ -60,12 +70,16 @@ const NAMES: [&str; 33] = [
     // Connection tracking: room, and what counts as invalid.
     "net.netfilter.nf_conntrack_max",
     "net.netfilter.nf_conntrack_count",
+    "net.netfilter.nf_conntrack_buckets",
+    "net.netfilter.nf_conntrack_expect_max",
     "net.netfilter.nf_conntrack_checksum",
     "net.netfilter.nf_conntrack_tcp_be_liberal",
+    "net.netfilter.nf_conntrack_tcp_loose",
     // Whether bridged packets go through the IP packet filter.
     "net.bridge.bridge-nf-call-iptables",
     "net.bridge.bridge-nf-call-ip6tables",
     "net.bridge.bridge-nf-call-arptables",
+    "net.bridge.bridge-nf-filter-vlan-tagged",
 ];
 
 /// How many namespaces are read by one view of `/proc`. A fresh one costs as much as going past some hundred others.

@@ -2,7 +2,7 @@
 
 use super::{Refusal, index, namespace, route};
 use crate::model::{
-    Bridge, BridgePort, Family, Link, LinkIndex, LinkKind, LinkName, Namespace, NetnsName, OperState, Peer,
+    Bridge, BridgePort, Family, Link, LinkIndex, LinkKind, LinkName, LinkQueues, Namespace, NetnsName, OperState, Peer,
     ProgramPlace, Setting, World,
 };
 use crate::plan::link::{LinkSetting, NewKind, NewLink, VethPeer, XdpMode};
@@ -283,6 +283,8 @@ fn plain(index: LinkIndex, name: LinkName, kind: LinkKind) -> Link {
         port: None,
         process: None,
         peer: Peer::None,
+        vlans: Vec::new(),
+        queues: LinkQueues::default(),
         group: 0,
         alias: None,
         addresses: Vec::new(),
@@ -294,9 +296,11 @@ fn plain(index: LinkIndex, name: LinkName, kind: LinkKind) -> Link {
 fn model_kind(kind: &NewKind) -> LinkKind {
     match kind {
         NewKind::Veth(_) => LinkKind::Veth,
-        NewKind::Bridge { vlan_filtering, spanning_tree } => {
-            LinkKind::Bridge(Bridge { vlan_filtering: *vlan_filtering, spanning_tree: *spanning_tree })
-        }
+        NewKind::Bridge { vlan_filtering, spanning_tree } => LinkKind::Bridge(Bridge {
+            vlan_filtering: *vlan_filtering,
+            spanning_tree: *spanning_tree,
+            ..Bridge::default()
+        }),
         NewKind::Macvlan { mode, .. } => LinkKind::Macvlan { mode: mode.name().into() },
         NewKind::Vlan { id, .. } => LinkKind::Vlan { id: *id },
         NewKind::Vxlan(vxlan) => {

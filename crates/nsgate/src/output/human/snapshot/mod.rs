@@ -1,11 +1,13 @@
 //! A snapshot for people: how the namespaces are wired, then each of them.
 
 mod namespace;
+mod obstacles;
 mod time;
 mod wiring;
 
 use std::fmt::Write;
 
+use nsgate_core::model::Machine;
 use nsgate_core::model::saved::Saved;
 
 use super::wrap;
@@ -25,6 +27,7 @@ pub(crate) fn show(saved: &Saved) -> String {
     for namespace in &world.namespaces {
         text += &namespace::show(namespace);
     }
+    text += &machine(&world.machine);
     if !world.limits.is_empty() {
         text.push('\n');
     }
@@ -35,6 +38,16 @@ pub(crate) fn show(saved: &Saved) -> String {
         text.push('\n');
     }
     text
+}
+
+/// What belongs to the machine, where there is something to be said of it.
+fn machine(machine: &Machine) -> String {
+    let programs = namespace::field("runs BPF", machine.programs.iter().map(obstacles::attached));
+    let tables = namespace::field("neighbours", machine.neighbour_tables.iter().filter_map(obstacles::crowded));
+    if programs.is_empty() && tables.is_empty() {
+        return String::new();
+    }
+    format!("\n{}\n{programs}{tables}", paint(HEADING, "the machine"))
 }
 
 /// Text from a file or from the kernel, which may hold anything, as a terminal may see it.

@@ -10,7 +10,7 @@ use nsgate_core::model::{
     TABLE_LOCAL, TABLE_MAIN, Transport,
 };
 
-use super::printable;
+use super::{obstacles, printable};
 use crate::output::human::{WIDTH, wrap_to};
 use crate::output::style::{BAD, HEADING, paint};
 
@@ -34,6 +34,11 @@ pub(super) fn show(namespace: &Namespace) -> String {
     text += &field("filter", filter(&namespace.ruleset));
     text += &field("ipsets", ipsets(&namespace.ruleset));
     text += &lines("translates", translations(&namespace.ruleset));
+    text += &lines("queues", obstacles::queues(namespace));
+    text += &lines("sorts", obstacles::filters(namespace));
+    text += &lines("runs BPF", obstacles::programs(namespace));
+    text += &lines("ipsec", obstacles::ipsec(namespace));
+    text += &field("tracks", obstacles::tracking(namespace));
     text += &field("listens", listeners(&namespace.listeners));
     text
 }
@@ -282,7 +287,7 @@ fn lines(name: &str, items: impl IntoIterator<Item = String>) -> String {
 }
 
 /// A named list; nothing if it is empty.
-fn field(name: &str, items: impl IntoIterator<Item = String>) -> String {
+pub(super) fn field(name: &str, items: impl IntoIterator<Item = String>) -> String {
     let mut items = items.into_iter().peekable();
     if items.peek().is_none() {
         return String::new();
