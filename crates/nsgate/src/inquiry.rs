@@ -181,7 +181,7 @@ pub(crate) fn observe(probe: &Probe, wait: Duration, kernel: bool) -> Result<(Wo
     let mut watch = Watch::set_with(probe, &watched, &means)?;
     let ready = Instant::now();
     watch.send();
-    watch.collect(wait);
+    watch.collect_patiently(wait, &world);
     let ended = Instant::now();
     let observation = watch.finish()?;
     let timing = Timing { world: read - start, ready: ready - read, probe: ended - ready, gathered: ended.elapsed() };

@@ -136,3 +136,20 @@ fn what_was_told_of_the_probe_is_shown_on_demand_and_in_json() {
         assert!(!trace(0, "ns_1 1.1.1.3 --no-bpf").0.contains("counters"));
     });
 }
+
+#[test]
+fn a_lost_packet_whose_repetition_is_answered_is_told_as_such() {
+    test(|| {
+        build(&["ip netns add ns_1", "ip -n ns_1 link set lo up"]);
+        build(&["ip netns exec ns_1 nft 'add table inet t'"]);
+        build(&["ip netns exec ns_1 nft 'add chain inet t c { type filter hook input priority 0; policy accept; }'"]);
+        build(&["ip netns exec ns_1 nft 'add rule inet t c icmp type echo-request numgen inc mod 2 0 drop'"]);
+        let answer = json(0, "ns_1 127.0.0.1");
+        assert_eq!((&answer["delivered"], &answer["attempts"]), (&true.into(), &2.into()));
+        let shown = trace(0, "ns_1 127.0.0.1").0;
+        assert!(shown.contains("but only at attempt 2"), "{shown}");
+        assert!(shown.contains("nft trace: dropped by inet t c"), "{shown}");
+        build(&["ip netns exec ns_1 nft 'flush chain inet t c'"]);
+        assert!(json(0, "ns_1 127.0.0.1").get("attempts").is_none());
+    });
+}

@@ -25,7 +25,11 @@ pub(super) fn came_no_further(loss: &Loss<'_>, entered: &Link) -> Evidence {
 /// A counter of the namespace moved while the probe was under way.
 pub(super) fn counted(loss: &Loss<'_>, counter: &str) -> Evidence {
     let moved = loss.moved(counter);
-    Evidence::new(EvidenceKind::Counter, loss.here(), format!("{counter} rose by {moved} meanwhile"))
+    let meanwhile = match loss.observation.attempts {
+        0 | 1 => "meanwhile".to_owned(),
+        attempts => format!("while {attempts} packets were sent"),
+    };
+    Evidence::new(EvidenceKind::Counter, loss.here(), format!("{counter} rose by {moved} {meanwhile}"))
 }
 
 /// A kernel setting was read.

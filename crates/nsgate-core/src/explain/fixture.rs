@@ -369,6 +369,8 @@ fn observation(destination: &str, kind: ProbeKind) -> Observation {
         tracked: Vec::new(),
         neighbours: Vec::new(),
         routes: Vec::new(),
+        attempts: 1,
+        repeated: None,
         waited: 1000,
         window: Window::default(),
         limits: Vec::new(),

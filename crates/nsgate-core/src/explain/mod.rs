@@ -122,6 +122,7 @@ const ORDER: &[Check] = &[
 
 /// Says why the probe was lost, or that it was delivered.
 pub fn explain(world: &World, observation: &Observation) -> Report {
+    let observation = &*observation.without_repetition();
     if observation.delivered() {
         return Report { verdict: delivered::verdict(world, observation), further: Vec::new() };
     }

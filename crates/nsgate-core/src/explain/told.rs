@@ -1,13 +1,13 @@
 //! What the kernel itself told of a loss: where it threw the probe away and why, and which rule of the packet filter
 //! decided so.
 
-use nsgate_packet::{Icmp, Ip, Transport, protocol};
+use nsgate_packet::Ip;
 
 use super::{Evidence, EvidenceKind, Loss, filter};
 use crate::filter::Decision;
 use crate::model::ruleset::{Data, Expression, Hook, Rule, Table, TableFamily, Verdict};
 use crate::model::{Namespace, NetnsName, World};
-use crate::trace::{KernelEvent, KernelEventKind, Observation, ProbeKind, RuleCount, RuleEvent, RuleStep, life};
+use crate::trace::{KernelEvent, KernelEventKind, Observation, RuleCount, RuleEvent, RuleStep, life};
 
 /// All that was told of losses, in one namespace or in all of them.
 pub(super) fn evidence(world: &World, observation: &Observation, netns: Option<&NetnsName>) -> Vec<Evidence> {
@@ -93,21 +93,12 @@ fn decision<'a>(netns: &'a Namespace, event: &RuleEvent) -> Option<Decision<'a>>
 fn is_lost_packet(loss: &Loss<'_>, ip: &Ip<'_>) -> bool {
     let last = loss.header().map(|header| (header.source, header.destination));
     let (source, destination) = last.map_or((loss.source, loss.destination), |(s, d)| (Some(s), d));
-    is_probes(loss.observation.probe.kind, ip)
+    loss.observation.probe.kind.is_of(ip)
         && (Some(ip.source) == source || ip.destination == destination || ip.destination == loss.destination)
 }
 
 fn is_loss_of_probe(observation: &Observation, event: &KernelEvent) -> bool {
-    event.is_loss() && event.packet().as_ip().is_some_and(|ip| is_probes(observation.probe.kind, &ip))
-}
-
-/// Whether a packet is of the probe's kind: the probe or its answer, no error about it and no search for a neighbour.
-fn is_probes(kind: ProbeKind, ip: &Ip<'_>) -> bool {
-    match kind {
-        ProbeKind::Icmp => matches!(ip.transport(), Transport::Icmp(Icmp::Echo(_))),
-        ProbeKind::Tcp(_) => ip.protocol == protocol::TCP,
-        ProbeKind::Udp(_) => ip.protocol == protocol::UDP,
-    }
+    event.is_loss() && event.packet().as_ip().is_some_and(|ip| observation.probe.kind.is_of(&ip))
 }
 
 /// Why and where it was dropped, and the last hook of the packet filter that it had come to.

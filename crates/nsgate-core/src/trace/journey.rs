@@ -90,6 +90,15 @@ pub struct Segment {
     pub acknowledged: u32,
 }
 
+impl Sight {
+    /// Whether it was seen where another was, on its way between the same ends.
+    fn passes_as(&self, other: &Self) -> bool {
+        let place = |s: &Self| (s.link, s.way, s.leg, s.header.macs, s.header.reset);
+        let ends = |h: &Header| [(h.source, h.source_port), (h.destination, h.destination_port)];
+        self.netns == other.netns && place(self) == place(other) && ends(&self.header) == ends(&other.header)
+    }
+}
+
 impl Segment {
     /// Whether it carries this byte.
     pub fn carries(&self, byte: u32) -> bool {
@@ -113,10 +122,42 @@ impl Journey {
         self.of(leg).any(|s| s.netns == *netns && s.link == link && s.way == way)
     }
 
+    /// Leaves out what a repetition of the probe, sent at that time, showed again in the same place.
+    #[must_use]
+    pub fn without_repetitions(self, sent: u64) -> Self {
+        let (mut kept, again): (Vec<Sight>, Vec<Sight>) = self.sights.into_iter().partition(|s| s.time < sent);
+        for sight in again {
+            let repeats = |before: &Sight| sight.passes_as(before) && matches!(sight.leg, Leg::Request | Leg::Answer);
+            if !kept.iter().any(repeats) {
+                kept.push(sight);
+            }
+        }
+        Self { sights: kept }
+    }
+
     /// How a leg looked as it came into a namespace and as it left it, where both were seen.
     pub fn through(&self, leg: Leg, netns: &NetnsName) -> Option<(&Sight, &Sight)> {
         let entered = self.of(leg).find(|s| s.netns == *netns && s.way == Way::In)?;
         let left = self.of(leg).rfind(|s| s.netns == *netns && s.way == Way::Out)?;
         (entered.time <= left.time).then_some((entered, left))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::explain::fixture::Fixture;
+    use crate::trace::Leg;
+
+    #[test]
+    fn a_repetition_adds_only_what_is_new() {
+        let mut fixture = Fixture::experiment();
+        fixture.request_seen(&["ns_1:veth2>", "host:veth3<"]);
+        fixture.request_seen(&["ns_1:veth2>", "host:veth3<"]);
+        fixture.seen(Leg::Request, "10.20.30.182", "114.114.114.114", &["host:eth2>"]);
+        let journey = fixture.observation.journey;
+        let times = |sent| journey.clone().without_repetitions(sent).sights.iter().map(|s| s.time).collect::<Vec<_>>();
+        assert_eq!(times(2), [0, 1, 4]);
+        assert_eq!(times(1), [0, 1, 4], "what the first showed after the second was sent is kept once");
+        assert_eq!(times(9), [0, 1, 2, 3, 4]);
     }
 }

@@ -1,5 +1,6 @@
 //! Everything that was learned while one probe was under way.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::counters::Counters;
@@ -37,6 +38,10 @@ pub struct Observation {
     pub neighbours: Vec<(NetnsName, Neighbour)>,
     /// What the kernel answered when asked for a route afterwards.
     pub routes: Vec<KernelRoute>,
+    /// Which attempt was answered, or how many were made in vain; the first one is 1.
+    pub attempts: u16,
+    /// When it was sent once more because no answer came, in nanoseconds of the kernel's real-time clock.
+    pub repeated: Option<u64>,
     /// How long the sender waited for an answer, in milliseconds.
     pub waited: u64,
     /// From when until when everything watched.
@@ -125,6 +130,16 @@ pub struct KernelRoute {
 }
 
 impl Observation {
+    /// The same as if it had been sent once, as far as its repetition showed nothing else; one that was answered is
+    /// told whole.
+    #[must_use]
+    pub fn without_repetition(&self) -> Cow<'_, Self> {
+        match self.repeated.filter(|_| self.ending != Ending::Answered) {
+            None => Cow::Borrowed(self),
+            Some(sent) => Cow::Owned(Self { journey: self.journey.clone().without_repetitions(sent), ..self.clone() }),
+        }
+    }
+
     /// By how much a counter of a namespace moved while the probe was under way.
     pub fn moved(&self, netns: &NetnsName, counter: &str) -> u64 {
         self.watched.iter().find(|w| w.netns == *netns).map_or(0, |w| w.counters.get(counter))

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use nsgate_packet::{Flow, protocol};
+use nsgate_packet::{Flow, Icmp, Ip, Transport, protocol};
 
 use crate::model::NetnsName;
 
@@ -47,6 +47,15 @@ impl ProbeKind {
     /// Whether it opens a connection.
     pub fn is_connection(self) -> bool {
         matches!(self, ProbeKind::Tcp(_))
+    }
+
+    /// Whether a packet is of this kind: a probe or its answer, no error about one and no search for a neighbour.
+    pub fn is_of(self, ip: &Ip<'_>) -> bool {
+        match self {
+            ProbeKind::Icmp => matches!(ip.transport(), Transport::Icmp(Icmp::Echo(_))),
+            ProbeKind::Tcp(_) => ip.protocol == protocol::TCP,
+            ProbeKind::Udp(_) => ip.protocol == protocol::UDP,
+        }
     }
 
     /// How many bytes such a probe carries where nobody says otherwise: as many as a ping; a connection is only opened.

@@ -34,6 +34,10 @@ pub struct Sender {
     exchange: Exchange,
     /// How many were sent.
     sent: u16,
+    /// How many of them only repeat one that was not answered.
+    repeated: u16,
+    /// Which one was answered last.
+    last_answered: u16,
     /// How many of them were answered.
     answered: u16,
     /// What went wrong.
@@ -79,6 +83,8 @@ impl Sender {
             payload: payload(probe, cookie),
             exchange: Exchange::default(),
             sent: 0,
+            repeated: 0,
+            last_answered: 0,
             answered: 0,
             failure: None,
         })
@@ -92,6 +98,32 @@ impl Sender {
     /// How many probes were answered so far, of those that [`Sender::ending`] has looked for.
     pub fn answered(&self) -> u16 {
         self.answered
+    }
+
+    /// Whether it can be sent once more; a connection repeats itself.
+    pub fn can_repeat(&self) -> bool {
+        !self.kind.is_connection() && self.sent > 0 && self.failure.is_none() && self.answered < self.wanted()
+    }
+
+    /// Sends once more what was not answered: one answer is enough for all. Does nothing where that cannot be.
+    pub fn repeat(&mut self) {
+        if !self.can_repeat() {
+            return;
+        }
+        self.repeated = self.repeated.saturating_add(1);
+        if let Err(refusal) = self.send() {
+            self.failure = Some(refusal.into());
+        }
+    }
+
+    /// Which attempt was answered, or how many were made in vain; the first one is 1.
+    pub fn attempts(&self) -> u16 {
+        match self.kind {
+            ProbeKind::Tcp(_) if self.payload.is_empty() => 1 + socket::retransmissions(&self.socket),
+            ProbeKind::Tcp(_) => 1,
+            ProbeKind::Icmp | ProbeKind::Udp(_) if self.answered > 0 => self.last_answered.max(1),
+            ProbeKind::Icmp | ProbeKind::Udp(_) => self.sent.max(1),
+        }
     }
 
     /// Sends the probe, or one more like it; but a connection is opened once, and repeats itself.
@@ -120,7 +152,7 @@ impl Sender {
     /// How it ended, if it has: all probes are answered, or one has failed. Does not wait; when there may be news, the
     /// socket polls as [`Sender::waits_for`] says, or as in error.
     pub fn ending(&mut self) -> Option<Ending> {
-        if self.sent > 0 && self.failure.is_none() && self.answered < self.sent {
+        if self.sent > 0 && self.failure.is_none() && self.answered < self.wanted() {
             self.failure = self.reported();
             if self.failure.is_none() {
                 match self.kind {
@@ -129,7 +161,7 @@ impl Sender {
                 }
             }
         }
-        let all_answered = self.sent > 0 && self.answered >= self.sent;
+        let all_answered = self.sent > 0 && self.answered >= self.wanted();
         self.failure.clone().or(all_answered.then_some(Ending::Answered))
     }
 
@@ -145,6 +177,11 @@ impl Sender {
             None if self.answered > 0 => Ending::Answered,
             None => Ending::Silence,
         }
+    }
+
+    /// How many answers there must be.
+    fn wanted(&self) -> u16 {
+        self.sent.saturating_sub(self.repeated)
     }
 
     fn connect(&mut self) -> Result<(), Refusal> {
@@ -195,8 +232,11 @@ impl Sender {
         while self.failure.is_none() {
             match recv(&self.socket, &mut bytes[..], RecvFlags::TRUNC) {
                 Ok((kept, _)) => {
-                    self.answered += u16::from(self.is_answer(&bytes[..kept.min(LOOKED_AT)]));
-                    if self.answered >= self.sent {
+                    if let Some(attempt) = self.answered_by(&bytes[..kept.min(LOOKED_AT)]) {
+                        self.answered = self.answered.saturating_add(1);
+                        self.last_answered = attempt;
+                    }
+                    if self.answered >= self.wanted() {
                         break;
                     }
                 }
@@ -208,7 +248,8 @@ impl Sender {
         }
     }
 
-    fn is_answer(&self, bytes: &[u8]) -> bool {
+    /// Which attempt these bytes answer; the answer to a datagram does not tell, so it is taken to be the last one.
+    fn answered_by(&self, bytes: &[u8]) -> Option<u16> {
         let message = match (self.kind, self.identity.destination.ip()) {
             (ProbeKind::Icmp, IpAddr::V4(_)) => match Ip::parse(bytes).map(|ip| ip.transport()) {
                 Some(Transport::Icmp(icmp)) => Some(icmp),
@@ -216,9 +257,14 @@ impl Sender {
             },
             (ProbeKind::Icmp, IpAddr::V6(_)) => Icmp::parse(Family::V6, bytes),
             // Only what the other end sends gets to a connected socket.
-            _ => return true,
+            _ => return Some(self.sent),
         };
-        matches!(message, Some(Icmp::Echo(echo)) if echo.reply && echo.payload.starts_with(&self.identity.cookie))
+        match message {
+            Some(Icmp::Echo(echo)) if echo.reply && echo.payload.starts_with(&self.identity.cookie) => {
+                Some(echo.sequence)
+            }
+            _ => None,
+        }
     }
 }
 

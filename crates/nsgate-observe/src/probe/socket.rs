@@ -47,6 +47,15 @@ pub(super) fn source_for(destination: IpAddr) -> Option<IpAddr> {
     local_address(&socket).ok().map(|address| address.ip())
 }
 
+/// How often a connection has sent something once more.
+pub(super) fn retransmissions(socket: &OwnedFd) -> u16 {
+    const COUNT: usize = std::mem::offset_of!(libc::tcp_info, tcpi_total_retrans);
+    let mut told = [0; COUNT + 4];
+    let read = sys::get_option(socket.as_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, &mut told);
+    let count = told.last_chunk().filter(|_| read.is_ok()).map_or(0, |count| u32::from_ne_bytes(*count));
+    count.try_into().unwrap_or(u16::MAX)
+}
+
 fn unbound(probe: &Probe) -> Result<OwnedFd, Refusal> {
     let (kind, protocol): (_, Option<Protocol>) = match (probe.kind, probe.destination) {
         (ProbeKind::Icmp, IpAddr::V4(_)) => (SocketType::RAW, Some(ipproto::ICMP)),

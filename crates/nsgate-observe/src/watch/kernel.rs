@@ -45,6 +45,11 @@ impl KernelWatch {
         self.events.as_ref().map(KernelEvents::as_fd)
     }
 
+    /// What was told and taken so far.
+    pub(super) fn told(&self) -> &[KernelEvent] {
+        &self.told
+    }
+
     /// Takes what was told since the last time.
     pub(super) fn take(&mut self) {
         let Some(events) = &mut self.events else { return };

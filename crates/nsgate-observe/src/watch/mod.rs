@@ -14,10 +14,10 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nsgate_core::model::ruleset::Table;
-use nsgate_core::model::{Limit, NetnsName};
+use nsgate_core::model::{Limit, NetnsName, World};
 use nsgate_core::trace::{
     ConnectionEvent, Counters, Ending, Filtered, Identity, NeighbourEvent, Observation, Probe, ProbeKind, Sighting,
-    Watched, Window, counted, follow, neighbours_on_the_way, translated_flows,
+    Underway, Watched, Window, counted, follow, neighbours_on_the_way, over_at, translated_flows,
 };
 use nsgate_kernel::netns::{Netns, visit};
 use nsgate_kernel::{Error, counters, legacy};
@@ -40,6 +40,8 @@ pub struct Watch {
     /// How it ended; none while it has not.
     ending: Option<Ending>,
     sent: Option<Instant>,
+    /// When it was repeated, in nanoseconds of the kernel's real-time clock.
+    repeated: Option<u64>,
     waited: Duration,
     window: Window,
     posts: Vec<Post>,
@@ -94,6 +96,8 @@ struct Look {
 
 /// A counter that is there wherever connection tracking runs.
 const TRACKED: &str = "Conntrack.entries";
+/// How long it takes until what becomes of a probe is looked at: most are answered before.
+const LULL: Duration = Duration::from_millis(10);
 /// How many frames are kept in all: far more than one probe can cause.
 const MOST_SIGHTINGS: usize = 1 << 16;
 
@@ -117,6 +121,7 @@ impl Watch {
             sender,
             ending,
             sent: None,
+            repeated: None,
             waited: Duration::ZERO,
             window: Window::default(),
             posts: Vec::new(),
@@ -150,22 +155,39 @@ impl Watch {
     /// Waits until all probes are answered or one has failed, at the most so long; what was seen meanwhile is kept.
     pub fn collect(&mut self, wait: Duration) {
         let deadline = Instant::now() + wait;
-        loop {
-            self.take_sightings();
-            if self.ending.is_none() {
-                self.ending = self.sender.as_mut().and_then(Sender::ending);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if self.ending.is_some() || left.is_zero() {
-                break;
-            }
+        while let Some(left) = self.go_on(deadline) {
             self.sleep(left);
         }
-        // What the last sightings before the end have caused.
-        self.window.until = now();
-        self.take_sightings();
-        self.ending = self.ending.take().or_else(|| self.sender.as_ref().map(Sender::unfinished));
-        self.waited = self.sent.map_or(Duration::ZERO, |sent| sent.elapsed());
+        self.settle_ending();
+    }
+
+    /// The same, but no longer than it is worth waiting in this World; a probe that was not answered is repeated once,
+    /// when it seems to be lost or when half of the time is over.
+    pub fn collect_patiently(&mut self, wait: Duration, world: &World) {
+        let start = Instant::now();
+        let mut asked = start;
+        while let Some(left) = self.go_on(start + wait) {
+            // What may become of it is not worth asking at every frame.
+            let until_asked = LULL.saturating_sub(asked.elapsed());
+            if !until_asked.is_zero() {
+                self.sleep(left.min(until_asked));
+                continue;
+            }
+            asked = Instant::now();
+            let hope = self.over_at(world).map(|over| Duration::from_nanos(over.saturating_sub(now())));
+            let due = (wait / 2).saturating_sub(start.elapsed());
+            let may_repeat = self.repeated.is_none() && self.sender.as_ref().is_some_and(Sender::can_repeat);
+            let lost = hope.is_some_and(|hope| hope.is_zero());
+            if may_repeat && (lost || due.is_zero()) {
+                self.repeat();
+            } else if lost {
+                break;
+            } else {
+                let next = if may_repeat { left.min(due) } else { left };
+                self.sleep(hope.map_or(next, |hope| next.min(hope)).max(Duration::from_millis(1)));
+            }
+        }
+        self.settle_ending();
     }
 
     /// What has been seen so far.
@@ -185,6 +207,7 @@ impl Watch {
         questions.legacy = legacy.map(|post| post.netns.name().clone()).collect();
         let found = self.read_again(&questions)?;
         let ending = self.ending.unwrap_or(Ending::Silence);
+        let attempts = self.sender.as_ref().map_or(0, Sender::attempts);
         let (kernel, mut missed) = self.kernel.finish(&ending);
         let (rules, untold) = self.rules.finish();
         missed.extend(untold);
@@ -202,6 +225,8 @@ impl Watch {
             tracked: Vec::new(),
             neighbours: Vec::new(),
             routes: Vec::new(),
+            attempts,
+            repeated: self.repeated,
             waited: u64::try_from(self.waited.as_millis()).unwrap_or(u64::MAX),
             window: self.window,
             limits: self.limits,
@@ -344,6 +369,45 @@ impl Watch {
             }
         }
         self.news.flows = flows;
+    }
+
+    /// Takes what was seen, and gives how long is left to wait; none if the probe has ended or the time is over.
+    fn go_on(&mut self, deadline: Instant) -> Option<Duration> {
+        self.take_sightings();
+        if self.ending.is_none() {
+            self.ending = self.sender.as_mut().and_then(Sender::ending);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        (self.ending.is_none() && !left.is_zero()).then_some(left)
+    }
+
+    /// Notes how it ended, and takes what the last sightings before the end have caused.
+    fn settle_ending(&mut self) {
+        self.window.until = now();
+        self.take_sightings();
+        self.ending = self.ending.take().or_else(|| self.sender.as_ref().map(Sender::unfinished));
+        self.waited = self.sent.map_or(Duration::ZERO, |sent| sent.elapsed());
+    }
+
+    /// When nothing can come any more, in nanoseconds of the kernel's real-time clock; none: something always can.
+    fn over_at(&self, world: &World) -> Option<u64> {
+        let (identity, kind) = (self.identity()?, self.probe.kind);
+        let flows = translated_flows([identity.flow(kind)], &self.news.connections);
+        let journey = follow(identity, kind, &flows, &self.sightings);
+        let watched: Vec<NetnsName> = self.posts.iter().map(|post| post.netns.name().clone()).collect();
+        let sent = self.repeated.unwrap_or_else(|| {
+            let ago = self.sent.map_or(Duration::ZERO, |sent| sent.elapsed());
+            now().saturating_sub(u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX))
+        });
+        let (kernel, rules) = (self.kernel.told(), self.rules.told());
+        over_at(world, &Underway { probe: &self.probe, sent, journey: &journey, kernel, rules, watched: &watched })
+    }
+
+    fn repeat(&mut self) {
+        self.repeated = Some(now());
+        if let Some(sender) = &mut self.sender {
+            sender.repeat();
+        }
     }
 
     /// Sleeps until something was seen or came back.

@@ -35,6 +35,11 @@ impl RuleWatch {
         self.traces.iter().map(RuleTrace::as_fd)
     }
 
+    /// What was told and taken so far.
+    pub(super) fn told(&self) -> &[RuleEvent] {
+        &self.told
+    }
+
     /// Takes what was told since the last time.
     pub(super) fn take(&mut self) {
         for trace in &mut self.traces {

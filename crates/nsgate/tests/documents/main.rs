@@ -63,7 +63,14 @@ fn traces_are_as_their_schema_says() {
         let observation = &detailed["observation"];
         let length = |list: &Value| list.as_array().unwrap().len();
         assert!(length(&observation["sightings"]) > 0, "{name}: {detailed:#}");
-        assert_eq!(length(&observation["sightings"]), length(&detailed["path"]), "{name}");
+        // What a repetition of a lost probe shows again is left out of the path alone.
+        let mut sightings = observation["sightings"].as_array().unwrap().iter();
+        for step in detailed["path"].as_array().unwrap() {
+            let place = ["netns", "dev", "hook", "direction"];
+            let is_it = |sighting: &Value| place.iter().all(|key| sighting[key] == step[key]);
+            assert!(sightings.any(is_it), "{name}: {step:#}");
+        }
+        assert!(detailed["delivered"] == false || sightings.next().is_none(), "{name}: {detailed:#}");
         assert!(name != "filter-drop" || length(&observation["rules"]) > 0, "{detailed:#}");
     }
 }

@@ -15,9 +15,13 @@ use crate::output::told;
 /// The whole answer.
 pub(crate) fn show(asked: &Asked, world: &World, observation: &Observation, report: &Report, details: bool) -> String {
     let mut text = headline(asked, world, &report.verdict);
+    let repeated = report.delivered() && observation.attempts > 1;
+    if repeated {
+        text += &wrap(&report.verdict.summary, 2);
+    }
     text += &path(world, observation, &report.verdict, details);
     let verdict = &report.verdict;
-    if !verdict.evidence.is_empty() && (details || verdict.cause != Cause::Delivered) {
+    if !verdict.evidence.is_empty() && (details || repeated || !report.delivered()) {
         text += &heading("evidence");
         for evidence in &verdict.evidence {
             text += &wrap(&titled(world, &evidence_line(evidence)), 2);
@@ -92,7 +96,7 @@ fn place(place: &Place) -> String {
 
 /// The way, one row a sight; the last row says where it ended.
 fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bool) -> String {
-    let rows = if details { observation.journey.sights.clone() } else { telling(observation) };
+    let rows = if details { observation.journey.sights.clone() } else { telling(&observation.without_repetition()) };
     let name = |s: &Sight| {
         let link = world.namespace(&s.netns).and_then(|n| n.link(s.link));
         link.map_or_else(|| s.link.0.to_string(), |l| l.name.to_string())

@@ -25,6 +25,9 @@ pub(crate) struct Trace {
     /// Everything that was learned, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     observation: Option<Box<ObservationJson>>,
+    /// Which attempt was answered, if not the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mended: Option<Vec<MendedJson>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,6 +134,7 @@ impl Trace {
             path: Vec::new(),
             limits: Vec::new(),
             observation: None,
+            attempts: None,
             mended: None,
             timing: None,
         }
@@ -140,8 +144,9 @@ impl Trace {
     pub(crate) fn new(asked: &Asked, world: &World, observation: &Observation, report: &Report) -> Self {
         Self {
             delivered: report.delivered(),
-            path: observation.journey.sights.iter().map(|s| PathJson::new(world, s)).collect(),
+            path: observation.without_repetition().journey.sights.iter().map(|s| PathJson::new(world, s)).collect(),
             limits: world.limits.iter().chain(&observation.limits).map(LimitJson::from).collect(),
+            attempts: Some(observation.attempts).filter(|attempts| report.delivered() && *attempts > 1),
             ..Self::unsent(asked, report)
         }
     }
