@@ -3,29 +3,43 @@
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::Builder;
+use super::wires::{gateway_addresses, loses_ipv4, own_addresses};
 use crate::model::{Family, LinkName, Namespace, NetnsName, Route};
 use crate::plan::mark;
-use crate::plan::step::{Action, Change, Hop, NewRoute};
+use crate::plan::step::{Action, Change, Hop, NewAddress, NewRoute};
 use crate::spec::{WantedMember, WantedNetwork};
 
 impl Builder<'_> {
-    /// The routes at both ends of a member's wire that are not wanted go. They may lean on addresses, so they go first.
+    /// The routes at both ends of a member's wire that are not wanted go. They lean on addresses, so they go first; so do
+    /// those that the kernel would clear away.
     pub(super) fn stray_routes(&mut self, network: &WantedNetwork, member: &WantedMember) {
-        for (netns, dev, wanted) in ends(network, member) {
-            for gone in self.own_routes(&netns, &dev).into_iter().filter(|route| !wanted.contains(route)) {
-                self.push(&netns, Action::Route(Change::Delete, gone));
+        for end in ends(network, member) {
+            let cleared = self.cleared(&end);
+            for gone in self.own_routes(&end.netns, &end.dev) {
+                if !end.routes.contains(&gone) || cleared == Some(gone.family()) {
+                    self.push(&end.netns, Action::Route(Change::Delete, gone));
+                }
             }
         }
     }
 
     /// The routes at both ends of a member's wire that are missing come.
     pub(super) fn missing_routes(&mut self, network: &WantedNetwork, member: &WantedMember) {
-        for (netns, dev, wanted) in ends(network, member) {
-            let has = self.own_routes(&netns, &dev);
-            for new in wanted.into_iter().filter(|route| !has.contains(route)) {
-                self.push(&netns, Action::Route(Change::Add, new));
+        for end in ends(network, member) {
+            let cleared = self.cleared(&end);
+            let has = self.own_routes(&end.netns, &end.dev);
+            for new in end.routes {
+                if !has.contains(&new) || cleared == Some(new.family()) {
+                    self.push(&end.netns, Action::Route(Change::Add, new));
+                }
             }
         }
+    }
+
+    /// The family whose routes an interface loses because of what becomes of its addresses.
+    fn cleared(&self, end: &End) -> Option<Family> {
+        let link = self.standing(&end.netns, &end.dev)?;
+        loses_ipv4(link, &end.addresses).then_some(Family::V4)
     }
 
     /// Our routes over one of our interfaces.
@@ -42,12 +56,29 @@ impl Builder<'_> {
     }
 }
 
-/// Both ends of a member's wire, each with the routes that are wanted over it.
-fn ends(network: &WantedNetwork, member: &WantedMember) -> [(NetnsName, LinkName, Vec<NewRoute>); 2] {
-    [
-        (NetnsName::host(), member.gateway_interface.clone(), to_member(network, member)),
-        (member.netns.clone(), member.interface.clone(), from_member(network, member)),
-    ]
+/// One end of a member's wire, with what is wanted there.
+struct End {
+    netns: NetnsName,
+    dev: LinkName,
+    addresses: Vec<NewAddress>,
+    routes: Vec<NewRoute>,
+}
+
+/// Both ends of a member's wire.
+fn ends(network: &WantedNetwork, member: &WantedMember) -> [End; 2] {
+    let near = End {
+        netns: NetnsName::host(),
+        dev: member.gateway_interface.clone(),
+        addresses: gateway_addresses(network, member),
+        routes: to_member(network, member),
+    };
+    let far = End {
+        netns: member.netns.clone(),
+        dev: member.interface.clone(),
+        addresses: own_addresses(network, member),
+        routes: from_member(network, member),
+    };
+    [near, far]
 }
 
 /// The gateway's routes to a member: one for each address where the wire is its own, none behind a bridge.

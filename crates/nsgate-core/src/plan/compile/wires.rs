@@ -29,7 +29,7 @@ impl<'a> Builder<'a> {
         self.mtu(&host, there, name, network.mtu);
         // Down, an interface loses its IPv6 addresses: it comes up first, so that the way back meets them all.
         self.up(&host, there, name);
-        self.addresses(&host, there, name, &with_link_local(&network.gateways), false);
+        self.addresses(&host, there, &with_link_local(name, &network.gateways, false));
     }
 
     /// The wire of a member: born whole, with both ends where they belong.
@@ -65,18 +65,10 @@ impl<'a> Builder<'a> {
 
     /// The addresses at both ends of a member's wire.
     pub(super) fn member_addresses(&mut self, network: &WantedNetwork, member: &WantedMember) {
-        let host = NetnsName::host();
-        let near = self.standing(&host, &member.gateway_interface);
+        let near = self.standing(&NetnsName::host(), &member.gateway_interface);
+        self.addresses(&NetnsName::host(), near, &gateway_addresses(network, member));
         let far = self.standing(&member.netns, &member.interface);
-        // A wire of its own reaches one member: which addresses are on it, routes say, not the prefix.
-        let routed = network.bridge.is_none();
-        let gateways: Vec<IpNet> = if routed {
-            network.gateways.iter().copied().filter(|net| reaches(member, *net)).collect()
-        } else {
-            Vec::new()
-        };
-        self.addresses(&host, near, &member.gateway_interface, &with_link_local(&gateways), true);
-        self.addresses(&member.netns, far, &member.interface, &with_link_local(&member.addresses), routed);
+        self.addresses(&member.netns, far, &own_addresses(network, member));
     }
 
     /// Keeps a new interface from giving itself a link-local address: it would not be usable for a second or two, while
@@ -126,25 +118,13 @@ impl<'a> Builder<'a> {
     }
 
     /// The addresses of one of our interfaces. Of those it has besides, only ours go.
-    fn addresses(
-        &mut self,
-        netns: &NetnsName,
-        there: Option<&Link>,
-        name: &LinkName,
-        wanted: &[IpNet],
-        no_prefix_route: bool,
-    ) {
+    fn addresses(&mut self, netns: &NetnsName, there: Option<&Link>, wanted: &[NewAddress]) {
         let has: &[Address] = there.map_or(&[], |link| &link.addresses);
-        let wanted: Vec<NewAddress> = wanted.iter().map(|net| new_address(name, *net, no_prefix_route)).collect();
-        let as_wanted = |address: &Address, new: &NewAddress| {
-            address.net == new.net && address.flags.no_prefix_route == new.no_prefix_route
-        };
-        let strays = has.iter().filter(|a| a.protocol == mark::PROTOCOL && !wanted.iter().any(|new| as_wanted(a, new)));
-        for stray in strays {
-            self.push(netns, Action::Address(Change::Delete, existing_address(name, stray)));
+        for (link, stray) in there.into_iter().flat_map(|link| strays(link, wanted).map(move |stray| (link, stray))) {
+            self.push(netns, Action::Address(Change::Delete, existing_address(&link.name, stray)));
         }
-        for new in wanted.into_iter().filter(|new| !has.iter().any(|a| as_wanted(a, new))) {
-            self.push(netns, Action::Address(Change::Add, new));
+        for new in wanted.iter().filter(|new| !has.iter().any(|address| as_wanted(address, new))) {
+            self.push(netns, Action::Address(Change::Add, new.clone()));
         }
     }
 
@@ -158,6 +138,36 @@ impl<'a> Builder<'a> {
             && there.name == member.netns
             && far.name == member.interface
     }
+}
+
+/// The addresses at the gateway's end of a member's wire: behind a bridge, the bridge has them.
+pub(super) fn gateway_addresses(network: &WantedNetwork, member: &WantedMember) -> Vec<NewAddress> {
+    if network.bridge.is_some() {
+        return Vec::new();
+    }
+    let nets: Vec<IpNet> = network.gateways.iter().copied().filter(|net| reaches(member, *net)).collect();
+    // A wire of its own reaches one member: which addresses are on it, routes say, not the prefix.
+    with_link_local(&member.gateway_interface, &nets, true)
+}
+
+/// The addresses at a member's own end of its wire.
+pub(super) fn own_addresses(network: &WantedNetwork, member: &WantedMember) -> Vec<NewAddress> {
+    with_link_local(&member.interface, &member.addresses, network.bridge.is_none())
+}
+
+/// The addresses of ours that an interface shall not have, or not as it has them.
+fn strays<'l>(link: &'l Link, wanted: &[NewAddress]) -> impl Iterator<Item = &'l Address> {
+    link.addresses.iter().filter(move |a| a.protocol == mark::PROTOCOL && !wanted.iter().any(|new| as_wanted(a, new)))
+}
+
+/// Whether the kernel will clear an interface's IPv4 routes: it does so when the last IPv4 address goes.
+pub(super) fn loses_ipv4(link: &Link, wanted: &[NewAddress]) -> bool {
+    let all = link.addresses.iter().filter(|address| address.net.addr().is_ipv4()).count();
+    all > 0 && strays(link, wanted).filter(|address| address.net.addr().is_ipv4()).count() == all
+}
+
+fn as_wanted(address: &Address, new: &NewAddress) -> bool {
+    address.net == new.net && address.flags.no_prefix_route == new.no_prefix_route
 }
 
 /// An address of ours: nobody else has it, so it is not looked for. The link's own prefix is always reached by the link.
@@ -178,7 +188,7 @@ fn is_link_local(net: IpNet) -> bool {
 
 /// The addresses, and a link-local one for those of IPv6: with the same last 64 bits as the first of them, so that it is
 /// alone on the link as they are.
-fn with_link_local(addresses: &[IpNet]) -> Vec<IpNet> {
+fn with_link_local(name: &LinkName, addresses: &[IpNet], no_prefix_route: bool) -> Vec<NewAddress> {
     let mut all = addresses.to_vec();
     let first = addresses.iter().find_map(|net| match net {
         IpNet::V6(net) => Some(net),
@@ -191,7 +201,7 @@ fn with_link_local(addresses: &[IpNet]) -> Vec<IpNet> {
         let address = Ipv6Addr::from_bits((0xfe80 << 112) | u128::from(last));
         all.extend(Ipv6Net::new(address, 64).map(IpNet::V6));
     }
-    all
+    all.into_iter().map(|net| new_address(name, net, no_prefix_route)).collect()
 }
 
 /// Whether a member has an address in the gateway's subnet.

@@ -141,6 +141,12 @@ fn disconnect_address(netns: &mut Namespace, number: LinkIndex, net: IpNet) {
         let prefix = route.table == TABLE_MAIN && route.destination == net.trunc() && last;
         !(ours && (local || prefix))
     });
+    // With its last IPv4 address an interface loses all its IPv4 routes.
+    let any4 = netns.link(number).is_some_and(|link| link.addresses.iter().any(|a| a.net.addr().is_ipv4()));
+    if net.addr().is_ipv4() && !any4 {
+        let over = |route: &Route| route.next_hops.iter().any(|hop| hop.link == Some(number));
+        netns.routes.retain(|route| route.destination.addr().is_ipv6() || !over(route));
+    }
     // Routes that wanted this address as their source go with its last holder.
     if netns.holder(net.addr()).is_some() {
         return;
