@@ -291,32 +291,6 @@ fn a_changed_file_leads_to_the_change_or_leaves_what_stood() {
 }
 
 #[test]
-fn a_refusal_in_the_middle_of_a_change_takes_it_back() {
-    test(|| {
-        uplink();
-        let three = file("three", THREE);
-        ends(0, &["up", &three]);
-        // An address that only the kernel knows to be taken: as a peer's, on the member's own interface.
-        build(&["ip -n web-1 link add eth7 type bridge"]);
-        let other = THREE
-            .replace("kind = \"bridge\"", "kind = \"routed\"")
-            .replace("member.p1 = {}", "member.p1 = { interface = \"eth9\" }")
-            .replace("mtu = 1400", "mtu = 1300");
-        // Routes of this namespace's own stand where the plan wants to put others.
-        build(&["ip -n web-2 route add 10.0.0.1/32 dev eth0"]);
-        let changed = file("changed", &format!("name = \"three\"\n{other}"));
-        let output = nsgate(&["up", &changed]);
-        if output.status.success() {
-            ends(0, &["up", &three]);
-        } else {
-            assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
-        }
-        ends(0, &["status", &three]);
-        reaches("web-2", "114.114.114.114");
-    });
-}
-
-#[test]
 fn a_killed_up_is_taken_back_by_the_next_command() {
     test(|| {
         uplink();

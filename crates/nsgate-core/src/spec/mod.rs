@@ -7,7 +7,7 @@
 mod check;
 mod diagnostic;
 mod fields;
-mod names;
+pub(crate) mod names;
 mod read;
 mod resolve;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::LinkName;
+use crate::model::{LinkName, Mac};
 
 /// The longest name of an interface in bytes.
 const LONGEST_LINK: usize = 15;
@@ -53,6 +53,17 @@ pub(super) fn link(stem: &str, taken: &BTreeSet<LinkName>) -> Option<LinkName> {
             stem.chars().filter(char::is_ascii_alphanumeric).take(LONGEST_LINK - 1 - tail.len()).collect();
         format!("{head}-{tail}").parse().ok().filter(|name| !taken.contains(name))
     })
+}
+
+/// The link-layer address of a network's gateway, or of one of its members.
+///
+/// It follows from the names, so that whoever remembers it is right when an interface was made anew: a gateway that
+/// moves from a bridge to wires, or a member that comes back. It is locally administered and one host's own.
+pub(crate) fn mac(instance: &str, network: &str, member: Option<&str>) -> Mac {
+    let hash = fnv(&format!("{instance}\0{network}\0{}", member.unwrap_or_default())).to_be_bytes();
+    let mut mac = [0x02; 6];
+    mac[1..].copy_from_slice(&hash[3..]);
+    Mac(mac)
 }
 
 /// FNV-1a: the names must be the same with every build.

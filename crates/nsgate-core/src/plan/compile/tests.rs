@@ -185,7 +185,8 @@ fn a_change_of_the_file_touches_only_what_it_changes() {
             "ip netns add web-3",
             "ip -n web-3 link set lo alias nsgate:lab",
             "ip -n web-3 link set lo up",
-            "ip link add red-web-3 mtu 1500 group 28275 type veth peer name eth0 mtu 1500 group 28275 netns web-3",
+            "ip link add red-web-3 mtu 1500 address 02:00:a6:53:73:c1 group 28275 type veth peer name eth0 mtu 1500 \
+             address 02:59:c8:e3:22:31 group 28275 netns web-3",
             "ip link set red-web-3 addrgenmode none",
             "ip -n web-3 link set eth0 addrgenmode none",
             "ip link set red-web-3 alias nsgate:lab:red:web-3",

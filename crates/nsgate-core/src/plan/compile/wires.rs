@@ -9,7 +9,7 @@ use crate::model::{Address, Link, LinkKind, LinkName, Namespace, NetnsName};
 use crate::plan::link::{LinkSetting, NewKind, NewLink, VethPeer};
 use crate::plan::mark::{self, Mark};
 use crate::plan::step::{Action, Change, NewAddress};
-use crate::spec::{WantedMember, WantedNetwork};
+use crate::spec::{WantedMember, WantedNetwork, names};
 
 /// The smallest MTU that carries IPv6.
 const SMALLEST_MTU6: u32 = 1280;
@@ -21,7 +21,8 @@ impl<'a> Builder<'a> {
         let mark = Mark::network(&self.wanted.instance, &network.name);
         let there = self.standing(&host, name);
         if there.is_none() {
-            let bridge = NewLink { mtu: Some(network.mtu), group: mark::GROUP, ..NewLink::bridge(name.clone()) };
+            let mac = Some(names::mac(&self.wanted.instance, &network.name, None));
+            let bridge = NewLink { mac, mtu: Some(network.mtu), group: mark::GROUP, ..NewLink::bridge(name.clone()) };
             self.push(&host, Action::AddLink(bridge));
             self.no_link_local(network, &host, name);
         }
@@ -39,12 +40,16 @@ impl<'a> Builder<'a> {
         let near = self.standing(&host, &member.gateway_interface);
         let far = self.standing(&member.netns, &member.interface);
         if near.is_none() {
+            let mac = |member| Some(names::mac(&self.wanted.instance, &network.name, member));
             let peer = VethPeer {
+                mac: mac(Some(member.netns.as_str())),
                 mtu: Some(network.mtu),
                 group: mark::GROUP,
                 ..VethPeer::new(member.interface.clone(), Some(member.netns.clone()))
             };
             let wire = NewLink {
+                // Members know their gateway by one address, whether it is at the end of a wire or on a bridge.
+                mac: mac(None),
                 mtu: Some(network.mtu),
                 group: mark::GROUP,
                 ..NewLink::new(member.gateway_interface.clone(), NewKind::Veth(peer))
