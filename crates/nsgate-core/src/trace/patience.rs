@@ -278,6 +278,7 @@ mod tests {
             link: None,
             queued: 0,
             queue_limit: 0,
+            control_group: None,
         });
         assert_eq!(patience(&service), None);
 
