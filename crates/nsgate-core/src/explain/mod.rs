@@ -148,5 +148,14 @@ fn explain_loss(world: &World, observation: &Observation) -> Report {
     let netns = first.as_ref().map(|verdict| verdict.place.netns.clone());
     let mut verdict = first.unwrap_or_else(|| uncertain::at(end));
     verdict.evidence.extend(told::evidence(world, observation, netns.as_ref()));
-    Report { further: found.filter(|f| f.cause != verdict.cause).collect(), verdict }
+    // Two losses of one trail may show the same cause: a request refused, and the refusal itself.
+    let mut further: Vec<Verdict> = Vec::new();
+    for next in found.filter(|next| next.cause != verdict.cause) {
+        let same =
+            |known: &Verdict| (known.cause, &known.place, &known.object) == (next.cause, &next.place, &next.object);
+        if !further.iter().any(same) {
+            further.push(next);
+        }
+    }
+    Report { verdict, further }
 }
