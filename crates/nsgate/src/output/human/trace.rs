@@ -7,7 +7,7 @@ use nsgate_core::explain::{Cause, Evidence, Place, Report, Verdict};
 use nsgate_core::model::{NetnsName, World};
 use nsgate_core::trace::{Header, Leg, Observation, Sight, Way};
 
-use super::wrap;
+use super::{WIDTH, wrap, wrap_to};
 use crate::inquiry::Asked;
 use crate::output::style::{BAD, FAINT, GOOD, HEADING, TYPED, paint};
 use crate::output::told;
@@ -121,13 +121,10 @@ fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bo
     }
     if verdict.cause != Cause::Delivered {
         let link = verdict.place.link.as_ref().map(ToString::to_string).unwrap_or_default();
-        let _ = writeln!(
-            text,
-            "  {} {:netns_width$}  {link:link_width$}       {}",
-            paint(BAD, "✗"),
-            world.title(&verdict.place.netns),
-            verdict.object
-        );
+        let netns = world.title(&verdict.place.netns);
+        let _ = write!(text, "  {} {netns:netns_width$}  {link:link_width$}       ", paint(BAD, "✗"));
+        let column = 4 + netns_width + 2 + link_width + 7;
+        text += wrap_to(WIDTH.max(column + 20), &verdict.object, column).trim_start();
     }
     text
 }
