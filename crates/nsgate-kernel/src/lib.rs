@@ -25,4 +25,6 @@ pub mod sysctl;
 pub mod traffic_control;
 pub mod xfrm;
 
+#[cfg(feature = "testing")]
+pub use bpf::looking_on;
 pub use error::{Error, Kind};

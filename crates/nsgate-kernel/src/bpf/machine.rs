@@ -71,6 +71,18 @@ pub(crate) fn attached() -> Result<Found, Errno> {
     Ok(found)
 }
 
+/// The numbers of the programs by which any nsgate of this machine looks on at this moment.
+#[cfg(feature = "testing")]
+pub fn looking_on() -> Result<Vec<u32>, Error> {
+    let failed = |errno| Error::new("look at", "the BPF programs of the machine", errno);
+    let mut ours = Vec::new();
+    for id in Numbers::of(sys::bpf_next) {
+        let id = id.map_err(failed)?;
+        ours.extend((name(id).as_deref() == Some(OURS)).then_some(id));
+    }
+    Ok(ours)
+}
+
 /// The control group that this process is in.
 pub(crate) fn own_group() -> Option<String> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;

@@ -12,6 +12,8 @@ use crate::error::Error;
 use crate::sys;
 
 use machine::Found;
+#[cfg(feature = "testing")]
+pub use machine::looking_on;
 pub(crate) use machine::own_group;
 
 /// `BPF_TCX_INGRESS` and the others, with the place that each means.
