@@ -103,7 +103,7 @@ pub(super) fn table(family: TableFamily, name: &str, head: &Head, bytes: &[u8]) 
     let mut chains: Vec<Chain> = Vec::new();
     for (offset, entry) in &entries {
         if let Some(name) = entry.target.chain_name() {
-            chains.push(Chain { name: name.to_owned(), handle: 0, base: None, comment: None, rules: Vec::new() });
+            chains.push(Chain { name: name.to_owned(), ..Chain::default() });
             continue;
         }
         if let Some(hook) = head.begins_at(*offset) {
@@ -123,16 +123,7 @@ pub(super) fn table(family: TableFamily, name: &str, head: &Head, bytes: &[u8]) 
     }
     // The last rule of all only marks the end, as a chain of this name.
     chains.retain(|c| c.base.is_some() || c.name != "ERROR");
-    Some(Table {
-        family,
-        name: name.to_owned(),
-        handle: 0,
-        dormant: false,
-        owner: None,
-        comment: None,
-        chains,
-        sets: Vec::new(),
-    })
+    Some(Table { family, name: name.to_owned(), chains, ..Table::default() })
 }
 
 /// All rules, with their places.
@@ -160,5 +151,5 @@ fn chain_at(family: TableFamily, hook: usize, table: &str) -> Chain {
         _ => 0,
     };
     let base = BaseChain { kind, hook, priority, policy_drop: false, devices: Vec::new() };
-    Chain { name: name.to_owned(), handle: 0, base: Some(base), comment: None, rules: Vec::new() }
+    Chain { name: name.to_owned(), base: Some(base), ..Chain::default() }
 }

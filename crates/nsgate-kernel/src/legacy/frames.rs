@@ -102,7 +102,7 @@ pub(super) fn table(name: &str, hooks: u32, bytes: &[u8], counters: &[u8]) -> Op
             names.insert(at, name.clone());
             let base = base.and_then(|(base, _)| Some(BaseChain { policy_drop: drops, ..base? }));
             let handle = 0;
-            chains.push((Chain { name, handle, base, comment: None, rules: Vec::new() }, drops));
+            chains.push((Chain { name, handle, base, ..Chain::default() }, drops));
             at += CHAIN;
         } else {
             rules.push((chains.len().checked_sub(1)?, at));
@@ -125,7 +125,7 @@ pub(super) fn table(name: &str, hooks: u32, bytes: &[u8], counters: &[u8]) -> Op
     }
     let chains = chains.into_iter().map(|(chain, _)| chain).collect();
     let (family, name) = (TableFamily::Bridge, name.to_owned());
-    Some(Table { family, name, handle: 0, dormant: false, owner: None, comment: None, chains, sets: Vec::new() })
+    Some(Table { family, name, chains, ..Table::default() })
 }
 
 /// Where a table's chain at a hook stands, and its name (NF_BR_PRI_*).

@@ -3,6 +3,7 @@
 //! Both work on the namespace of a [`Netfilter`](crate::netlink::Protocol::Netfilter) socket. Reading needs
 //! CAP_NET_ADMIN there too: the kernel shows the packet filter to nobody else.
 
+mod key_source;
 mod numbers;
 mod read;
 mod trace;

@@ -23,6 +23,8 @@ pub(super) mod message {
     pub(in super::super) const NEW_ELEMENTS: u16 = NFTABLES + 12;
     pub(in super::super) const GET_ELEMENTS: u16 = NFTABLES + 13;
     pub(in super::super) const DELETE_ELEMENTS: u16 = NFTABLES + 14;
+    pub(in super::super) const GET_OBJECT: u16 = NFTABLES + 19;
+    pub(in super::super) const GET_FLOW_TABLE: u16 = NFTABLES + 23;
     pub(in super::super) const GET_GENERATION: u16 = NFTABLES + 16;
     pub(in super::super) const TRACE: u16 = NFTABLES + 17;
 }
@@ -37,6 +39,7 @@ pub(super) mod table {
 
     pub(in super::super) const FLAG_DORMANT: u32 = 1;
     pub(in super::super) const FLAG_OWNER: u32 = 2;
+    pub(in super::super) const FLAG_PERSIST: u32 = 4;
 }
 
 /// `NFTA_CHAIN_*`, and those of its hook.
@@ -47,7 +50,11 @@ pub(super) mod chain {
     pub(in super::super) const HOOK: u16 = 4;
     pub(in super::super) const POLICY: u16 = 5;
     pub(in super::super) const KIND: u16 = 7;
+    pub(in super::super) const FLAGS: u16 = 10;
     pub(in super::super) const USER_DATA: u16 = 12;
+
+    pub(in super::super) const FLAG_OFFLOAD: u32 = 2;
+    pub(in super::super) const FLAG_BINDING: u32 = 4;
 
     pub(in super::super) const HOOK_NUMBER: u16 = 1;
     pub(in super::super) const HOOK_PRIORITY: u16 = 2;
@@ -80,11 +87,18 @@ pub(super) mod set {
     pub(in super::super) const KEY_LENGTH: u16 = 5;
     pub(in super::super) const DATA_TYPE: u16 = 6;
     pub(in super::super) const DATA_LENGTH: u16 = 7;
+    pub(in super::super) const POLICY: u16 = 8;
     pub(in super::super) const DESCRIPTION: u16 = 9;
     pub(in super::super) const ID: u16 = 10;
     pub(in super::super) const TIMEOUT: u16 = 11;
+    pub(in super::super) const CLEARING_INTERVAL: u16 = 12;
     pub(in super::super) const USER_DATA: u16 = 13;
+    pub(in super::super) const OBJECT_KIND: u16 = 15;
     pub(in super::super) const HANDLE: u16 = 16;
+    pub(in super::super) const EXPRESSION: u16 = 17;
+    pub(in super::super) const EXPRESSIONS: u16 = 18;
+
+    pub(in super::super) const POLICY_MEMORY: u32 = 1;
 
     pub(in super::super) const DESCRIPTION_SIZE: u16 = 1;
     pub(in super::super) const DESCRIPTION_PARTS: u16 = 2;
@@ -113,11 +127,69 @@ pub(super) mod element {
     pub(in super::super) const KEY: u16 = 1;
     pub(in super::super) const DATA: u16 = 2;
     pub(in super::super) const FLAGS: u16 = 3;
+    pub(in super::super) const TIMEOUT: u16 = 4;
+    pub(in super::super) const EXPIRATION: u16 = 5;
     pub(in super::super) const USER_DATA: u16 = 6;
+    pub(in super::super) const EXPRESSION: u16 = 7;
+    pub(in super::super) const OBJECT: u16 = 9;
     pub(in super::super) const KEY_END: u16 = 10;
+    pub(in super::super) const EXPRESSIONS: u16 = 11;
 
     pub(in super::super) const FLAG_INTERVAL_END: u32 = 1;
     pub(in super::super) const FLAG_CATCH_ALL: u32 = 2;
+}
+
+/// `NFTA_OBJ_*`, and the attributes of those kinds that are no expressions.
+pub(super) mod object {
+    pub(in super::super) const TABLE: u16 = 1;
+    pub(in super::super) const NAME: u16 = 2;
+    pub(in super::super) const KIND: u16 = 3;
+    pub(in super::super) const DATA: u16 = 4;
+    pub(in super::super) const HANDLE: u16 = 6;
+    pub(in super::super) const USER_DATA: u16 = 8;
+
+    pub(in super::super) const COUNTER: u32 = 1;
+    pub(in super::super) const QUOTA: u32 = 2;
+    pub(in super::super) const CT_HELPER: u32 = 3;
+    pub(in super::super) const LIMIT: u32 = 4;
+    pub(in super::super) const CONNECTION_LIMIT: u32 = 5;
+    pub(in super::super) const TUNNEL: u32 = 6;
+    pub(in super::super) const CT_TIMEOUT: u32 = 7;
+    pub(in super::super) const SECMARK: u32 = 8;
+    pub(in super::super) const CT_EXPECTATION: u32 = 9;
+    pub(in super::super) const SYNPROXY: u32 = 10;
+
+    /// `NFTA_TUNNEL_KEY_*`.
+    pub(in super::super) mod tunnel {
+        pub(in super::super::super) const ID: u16 = 1;
+        pub(in super::super::super) const IPV4: u16 = 2;
+        pub(in super::super::super) const IPV6: u16 = 3;
+        pub(in super::super::super) const FLAGS: u16 = 4;
+        pub(in super::super::super) const TOS: u16 = 5;
+        pub(in super::super::super) const TTL: u16 = 6;
+        pub(in super::super::super) const SOURCE_PORT: u16 = 7;
+        pub(in super::super::super) const DESTINATION_PORT: u16 = 8;
+        pub(in super::super::super) const OPTIONS: u16 = 9;
+        /// Of the addresses (`NFTA_TUNNEL_KEY_IP_*`).
+        pub(in super::super::super) const SOURCE: u16 = 1;
+        pub(in super::super::super) const DESTINATION: u16 = 2;
+    }
+}
+
+/// `NFTA_FLOWTABLE_*`, and those of its hook.
+pub(super) mod flow_table {
+    pub(in super::super) const TABLE: u16 = 1;
+    pub(in super::super) const NAME: u16 = 2;
+    pub(in super::super) const HOOK: u16 = 3;
+    pub(in super::super) const HANDLE: u16 = 5;
+    pub(in super::super) const FLAGS: u16 = 7;
+
+    pub(in super::super) const HOOK_NUMBER: u16 = 1;
+    pub(in super::super) const HOOK_PRIORITY: u16 = 2;
+    pub(in super::super) const HOOK_DEVICES: u16 = 3;
+
+    pub(in super::super) const FLAG_OFFLOAD: u32 = 1;
+    pub(in super::super) const FLAG_COUNTER: u32 = 2;
 }
 
 /// `NFTA_DATA_*` and `NFTA_VERDICT_*`.

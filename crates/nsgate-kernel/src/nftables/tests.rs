@@ -233,7 +233,7 @@ fn a_hostile_kernel_does_no_harm() {
             state ^= state << 17;
             (state % below.max(1) as u64) as usize
         };
-        for kind in [Asked::Tables, Asked::Chains, Asked::Sets, Asked::Rules, Asked::Elements] {
+        for kind in Asked::ALL {
             for payload in hostile::payloads(&mut socket, kind) {
                 for _ in 0..200 {
                     let mut bytes = payload.clone();

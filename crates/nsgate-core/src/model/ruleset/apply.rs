@@ -70,7 +70,7 @@ impl Ruleset {
                 }
                 let handle = table.next_handle();
                 let (name, base, comment) = (name.clone(), base.clone(), comment.clone());
-                table.chains.push(Chain { name, handle, base, comment, rules: Vec::new() });
+                table.chains.push(Chain { name, handle, base, comment, ..Chain::default() });
                 Ok(())
             }
             Command::DeleteChain { name, .. } => table.delete_chain(name),
@@ -121,8 +121,7 @@ impl Ruleset {
             dormant,
             owner: owned.then_some(0),
             comment: comment.map(ToOwned::to_owned),
-            chains: Vec::new(),
-            sets: Vec::new(),
+            ..Table::default()
         });
     }
 }

@@ -72,7 +72,9 @@ fn answer(statement: &Statement) -> Option<Dependency> {
     let Statement::Match { left, relation: Relation::EQUAL, right: Right::Value(bytes) } = statement else {
         return None;
     };
-    let [Part { selector, bits: None, .. }] = &left[..] else { return None };
+    let [part] = &left[..] else { return None };
+    part.is_plain().then_some(())?;
+    let selector = &part.selector;
     let number = u16::try_from(value::number(bytes)?).ok()?;
     match selector {
         Selector::Meta(META_NFPROTO) if number == 2 => Some(Dependency::Network(ETHERTYPE_IP)),
@@ -97,6 +99,18 @@ fn protocols(statement: &Statement) -> Vec<Protocol> {
     let mut found = Vec::new();
     match statement {
         Statement::Match { left, .. } | Statement::VerdictMap { left, .. } => of_parts(left, &mut found),
+        Statement::ObjectMap { key, .. } => of_parts(key, &mut found),
+        Statement::Duplicate { address, device } => {
+            for value in [address, device].into_iter().flatten() {
+                of_value(value, &mut found);
+            }
+        }
+        Statement::Forward { address, device } => {
+            of_value(device, &mut found);
+            if let Some((address, _)) = address {
+                of_value(address, &mut found);
+            }
+        }
         Statement::Set { target, value } => {
             of_value(value, &mut found);
             of_selector(target, &mut found);

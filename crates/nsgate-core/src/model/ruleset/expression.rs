@@ -3,140 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::wire::hex;
-
-/// A place where instructions leave values for one another.
-///
-/// Counted in steps of four bytes: 0 to 15 stand for NFT_REG32_00 to NFT_REG32_15; the older 16-byte registers
-/// NFT_REG_1 to NFT_REG_4 begin at 0, 4, 8 and 12.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Register(pub u8);
-
-/// A value that stands in a rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Data {
-    /// Bytes in network order, unless the selector they are compared with is kept in the host's order.
-    Value(#[serde(with = "hex")] Vec<u8>),
-    /// A decision.
-    Verdict(Verdict),
-}
-
-/// What a rule decides.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Verdict {
-    /// The packet passes this chain and those it was called from.
-    Accept,
-    /// The packet is gone.
-    Drop,
-    /// The next rule is asked.
-    Continue,
-    /// The rest of this chain is passed over.
-    Return,
-    /// Another chain is asked, then the next rule.
-    Jump(String),
-    /// Another chain is asked instead of the rest of this one.
-    Goto(String),
-    /// A program decides.
-    Queue,
-}
-
-/// Where in the packet a payload instruction reads (NFT_PAYLOAD_*).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Base {
-    /// From the link-layer header.
-    Link,
-    /// From the network header.
-    Network,
-    /// From the transport header.
-    Transport,
-    /// From what the transport carries.
-    Inner,
-}
-
-/// How a value is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum CmpOp {
-    /// Equal.
-    Eq,
-    /// Not equal.
-    Neq,
-    /// Less.
-    Lt,
-    /// Less or equal.
-    Lte,
-    /// Greater.
-    Gt,
-    /// Greater or equal.
-    Gte,
-}
-
-/// What of the packet's surroundings an instruction reads or sets (NFT_META_*, by the kernel's number).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct MetaKey(pub u32);
-
-/// What of the packet's connection an instruction reads (NFT_CT_*, by the kernel's number).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct CtKey(pub u32);
-
-/// What a `fib` instruction yields (NFT_FIB_RESULT_*, by the kernel's number).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FibResult(pub u32);
-
-/// How a packet is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum RejectKind {
-    /// By an ICMP error of the packet's own family, with this code.
-    Icmp(u8),
-    /// By a TCP reset.
-    TcpReset,
-    /// By an ICMP error whose code is the same for both families (NFT_REJECT_ICMPX_*).
-    Icmpx(u8),
-}
-
-/// A bit operation between registers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Bitwise {
-    /// `(value & mask) ^ xor`.
-    Bool {
-        /// The bits that are kept.
-        #[serde(with = "hex")]
-        mask: Vec<u8>,
-        /// The bits that are then turned over.
-        #[serde(with = "hex")]
-        xor: Vec<u8>,
-    },
-    /// Shifts to the left.
-    ShiftLeft(u32),
-    /// Shifts to the right.
-    ShiftRight(u32),
-    /// Combines with another register; the operation by the kernel's number.
-    With(u32, Register),
-}
-
-/// The flags of a translation (NF_NAT_RANGE_*).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NatFlags(pub u32);
-
-/// A source or destination translation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Nat {
-    /// The source is translated; otherwise the destination.
-    pub source: bool,
-    /// The family of the addresses (NFPROTO_IPV4 2 or NFPROTO_IPV6 10).
-    pub family: u8,
-    /// Where the first and the last new address stand.
-    pub address: Option<(Register, Register)>,
-    /// Where the first and the last new port stand.
-    pub port: Option<(Register, Register)>,
-    /// How the new values are chosen.
-    pub flags: NatFlags,
-}
+pub use super::operand::{
+    Base, Bitwise, CmpOp, CtKey, Data, FibResult, MetaKey, Nat, NatFlags, Register, RejectKind, Verdict,
+};
 
 /// One instruction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -372,6 +241,13 @@ pub enum Expression {
         /// How much, in bytes.
         length: u32,
     },
+    /// Takes an option out of a TCP header, by writing "no operation" over it.
+    HeaderOptionReset {
+        /// Which header carries it (NFT_EXTHDR_OP_*).
+        kind: u32,
+        /// The option's number.
+        number: u8,
+    },
     /// Reads something about the packet's route (NFT_RT_*, by the kernel's number).
     Route {
         /// What.
@@ -446,6 +322,97 @@ pub enum Expression {
         /// Its name.
         name: String,
     },
+    /// Reads something about the local socket that the packet belongs to (NFT_SOCKET_*, by the kernel's number).
+    Socket {
+        /// What.
+        key: u32,
+        /// Where the value goes.
+        to: Register,
+        /// At which depth of the control groups.
+        level: Option<u32>,
+    },
+    /// Guesses the sender's system from its first packet (osf).
+    Fingerprint {
+        /// Where its name goes.
+        to: Register,
+        /// How the time to live is judged (NF_OSF_TTL_*).
+        ttl: u8,
+        /// With the system's version (1).
+        flags: u32,
+    },
+    /// Reads something about the packet's IPsec transformation (NFT_XFRM_KEY_*, by the kernel's number).
+    Xfrm {
+        /// What.
+        key: u32,
+        /// Where the value goes.
+        to: Register,
+        /// Of the packet's way in (0) or out (1).
+        direction: u8,
+        /// Of which of several transformations.
+        number: u32,
+    },
+    /// Reads something about the tunnel that the packet came by (NFT_TUNNEL_*, by the kernel's number).
+    Tunnel {
+        /// What.
+        key: u32,
+        /// Where the value goes.
+        to: Register,
+        /// Of the way in (1), out (2) or both (0).
+        mode: u32,
+    },
+    /// Reads with another instruction from the packet within a tunnel's packet.
+    Inner {
+        /// Which of several tunnels' packets.
+        number: u32,
+        /// The kind of tunnel (NFT_INNER_*).
+        kind: u32,
+        /// What the packet inside begins with (NFT_INNER_HDRSIZE and the following, as bits).
+        flags: u32,
+        /// How long the tunnel's own header is, in bytes.
+        header_length: u32,
+        /// The instruction that reads.
+        load: Box<Expression>,
+    },
+    /// Sends a copy to another host or out of an interface.
+    Duplicate {
+        /// Where the host's address stands.
+        address: Option<Register>,
+        /// Where the interface's number stands.
+        device: Option<Register>,
+    },
+    /// Sends the packet out of an interface instead.
+    Forward {
+        /// Where the interface's number stands.
+        device: Register,
+        /// Where the address of the next host stands, and its family (NFPROTO_*).
+        address: Option<(Register, u8)>,
+    },
+    /// Answers a TCP connection's first packets on behalf of the server.
+    Synproxy {
+        /// The segment size that the server is known to have.
+        mss: u16,
+        /// The window scale that the server is known to have.
+        wscale: u8,
+        /// Which options are used (NF_SYNPROXY_OPT_*).
+        flags: u32,
+    },
+    /// Remembers when the rule last matched.
+    Last {
+        /// How long ago that was, in milliseconds; none: never.
+        used: Option<u64>,
+    },
+    /// Hands the connection over to a flow table.
+    FlowOffload {
+        /// The flow table.
+        table: String,
+    },
+    /// Calls the object that a map leads to.
+    ObjectMap {
+        /// The map.
+        set: String,
+        /// What is looked up.
+        from: Register,
+    },
     /// A match of the xtables kind (iptables-nft); its parameters as the kernel keeps them.
     XtMatch {
         /// The extension's name.
@@ -510,7 +477,7 @@ impl Expression {
             Self::Limit { .. } => "limit",
             Self::Log { .. } => "log",
             Self::Fib { .. } => "fib",
-            Self::HeaderOption { .. } | Self::HeaderOptionSet { .. } => "exthdr",
+            Self::HeaderOption { .. } | Self::HeaderOptionSet { .. } | Self::HeaderOptionReset { .. } => "exthdr",
             Self::Route { .. } => "rt",
             Self::Number { .. } => "numgen",
             Self::Hash { .. } => "hash",
@@ -519,7 +486,17 @@ impl Expression {
             Self::TransparentProxy { .. } => "tproxy",
             Self::Notrack => "notrack",
             Self::Queue { .. } => "queue",
-            Self::Object { .. } => "objref",
+            Self::Object { .. } | Self::ObjectMap { .. } => "objref",
+            Self::Socket { .. } => "socket",
+            Self::Fingerprint { .. } => "osf",
+            Self::Xfrm { .. } => "xfrm",
+            Self::Tunnel { .. } => "tunnel",
+            Self::Inner { .. } => "inner",
+            Self::Duplicate { .. } => "dup",
+            Self::Forward { .. } => "fwd",
+            Self::Synproxy { .. } => "synproxy",
+            Self::Last { .. } => "last",
+            Self::FlowOffload { .. } => "flow_offload",
             Self::XtMatch { .. } | Self::XtSet { target: false, .. } => "match",
             Self::XtTarget { .. } | Self::XtSet { target: true, .. } => "target",
             Self::Unknown { name, .. } => name,

@@ -194,13 +194,7 @@ impl HeaderField {
 
     /// Its bits within these bytes, and how far they are from the last one; none if it fills the bytes.
     pub fn mask(&self) -> Option<(Vec<u8>, u32)> {
-        let (first, length) = self.bytes();
-        if self.offset.is_multiple_of(8) && self.bits.is_multiple_of(8) {
-            return None;
-        }
-        let shift = (first + length) * 8 - self.offset - self.bits;
-        let mask = ((1u64 << self.bits) - 1) << shift;
-        Some((mask.to_be_bytes()[8 - length as usize..].to_vec(), shift))
+        mask_within(self.offset, self.bits)
     }
 }
 
@@ -267,10 +261,24 @@ impl Context {
         let without_ports = self.transport.is_some_and(|number| [1, 2, 50, 51, 58, 108].contains(&number));
         let fits = |p: &Protocol| match p {
             Protocol::Transport if without_ports => false,
+            // nft has no other header in a table of ARP, whatever a rule asks for.
+            p if self.family == TableFamily::Arp && !matches!(p, Protocol::Arp | Protocol::Ether) => false,
             p => p.base() == base && p.dependencies().iter().all(|d| self.holds(*d)),
         };
         Protocol::ALL.into_iter().filter(fits).collect()
     }
+}
+
+/// The bits of a field within the bytes that hold it, and how far they are from the last one; none if it fills them.
+pub(super) fn mask_within(offset: u32, bits: u32) -> Option<(Vec<u8>, u32)> {
+    if offset.is_multiple_of(8) && bits.is_multiple_of(8) {
+        return None;
+    }
+    let end = offset.checked_add(bits)?;
+    let length = end.div_ceil(8) - offset / 8;
+    let shift = length * 8 - offset % 8 - bits;
+    let whole = 1u64.checked_shl(bits)?.wrapping_sub(1).checked_shl(shift)?;
+    Some((whole.to_be_bytes().get(8usize.checked_sub(length as usize)?..)?.to_vec(), shift))
 }
 
 /// nft's word for a place that bits without a name are counted from.
@@ -336,12 +344,15 @@ const FIELDS: &[HeaderField] = {
         field(P::Icmp6, "code", 8, 8, T::Icmp6Code),
         field(P::Icmp6, "checksum", 16, 16, T::Integer),
         field(P::Igmp, "type", 0, 8, T::IgmpType),
+        field(P::Igmp, "mrt", 8, 8, T::Integer),
+        field(P::Igmp, "checksum", 16, 16, T::Integer),
         field(P::Igmp, "group", 32, 32, T::Ipv4Address),
         field(P::Tcp, "sport", 0, 16, T::InetService),
         field(P::Tcp, "dport", 16, 16, T::InetService),
         field(P::Tcp, "sequence", 32, 32, T::Integer),
         field(P::Tcp, "ackseq", 64, 32, T::Integer),
         field(P::Tcp, "doff", 96, 4, T::Integer),
+        field(P::Tcp, "reserved", 100, 4, T::Integer),
         field(P::Tcp, "flags", 104, 8, T::TcpFlags),
         field(P::Tcp, "window", 112, 16, T::Integer),
         field(P::Tcp, "checksum", 128, 16, T::Integer),
@@ -352,16 +363,24 @@ const FIELDS: &[HeaderField] = {
         field(P::Udp, "checksum", 48, 16, T::Integer),
         field(P::UdpLite, "sport", 0, 16, T::InetService),
         field(P::UdpLite, "dport", 16, 16, T::InetService),
+        field(P::UdpLite, "csumcov", 32, 16, T::Integer),
+        field(P::UdpLite, "checksum", 48, 16, T::Integer),
         field(P::Sctp, "sport", 0, 16, T::InetService),
         field(P::Sctp, "dport", 16, 16, T::InetService),
         field(P::Sctp, "vtag", 32, 32, T::Integer),
+        field(P::Sctp, "checksum", 64, 32, T::Integer),
         field(P::Dccp, "sport", 0, 16, T::InetService),
         field(P::Dccp, "dport", 16, 16, T::InetService),
+        field(P::Dccp, "type", 67, 4, T::DccpType),
         field(P::Esp, "spi", 0, 32, T::Integer),
         field(P::Esp, "sequence", 32, 32, T::Integer),
         field(P::Ah, "nexthdr", 0, 8, T::InetProtocol),
+        field(P::Ah, "hdrlength", 8, 8, T::Integer),
+        field(P::Ah, "reserved", 16, 16, T::Integer),
         field(P::Ah, "spi", 32, 32, T::Integer),
+        field(P::Ah, "sequence", 64, 32, T::Integer),
         field(P::Comp, "nexthdr", 0, 8, T::InetProtocol),
+        field(P::Comp, "flags", 8, 8, T::Integer),
         field(P::Comp, "cpi", 16, 16, T::Integer),
         field(P::Transport, "sport", 0, 16, T::InetService),
         field(P::Transport, "dport", 16, 16, T::InetService),

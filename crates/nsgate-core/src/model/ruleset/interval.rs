@@ -20,21 +20,37 @@ pub struct Entry {
 impl Set {
     /// What is known of the parts of its keys as they are kept; one number where the type is not known.
     pub fn key_kinds(&self) -> Vec<Kind> {
-        let kinds = value_type::parts(self.key_type, self.key_length as usize)
-            .filter(|kinds| {
-                kinds.len() > 1 || kinds.iter().map(|k| k.length).sum::<usize>() == self.key_length as usize
-            })
-            .unwrap_or_else(|| vec![Kind::integer(self.key_length as usize)]);
+        let length = self.key_length as usize;
+        let fits = |kinds: &Vec<Kind>| match &kinds[..] {
+            [single] => single.length == length,
+            many => many.iter().map(|k| k.padded()).sum::<usize>() == length,
+        };
+        let kinds = source_kinds(self.key_source.as_deref())
+            .filter(fits)
+            .or_else(|| value_type::parts(self.key_type, length).filter(fits))
+            .or_else(|| self.told_parts().filter(fits))
+            .unwrap_or_else(|| vec![Kind::integer(length)]);
         if self.interval { kinds.into_iter().map(Kind::in_network_order).collect() } else { kinds }
     }
 
     /// What is known of the values that a map leads to, if these are no concatenations or verdicts.
     pub fn data_kind(&self) -> Option<Kind> {
         let Some(SetData::Value { data_type, length }) = self.data else { return None };
-        match value_type::parts(data_type, length as usize)?[..] {
+        let fits = |kinds: &Vec<Kind>| matches!(kinds[..], [single] if single.length == length as usize);
+        let kinds = source_kinds(self.data_source.as_deref())
+            .filter(fits)
+            .or_else(|| value_type::parts(data_type, length as usize))?;
+        match kinds[..] {
             [single] => Some(single),
             _ => None,
         }
+    }
+
+    /// The parts of a concatenation whose type says too little, by the lengths that the kernel was told.
+    fn told_parts(&self) -> Option<Vec<Kind>> {
+        let types = value_type::parts(self.key_type, self.key_length as usize)?;
+        (types.len() == self.key_parts.len()).then_some(())?;
+        Some(types.into_iter().zip(&self.key_parts).map(|(t, l)| Kind { length: *l as usize, ..t }).collect())
     }
 
     /// Its keys and ranges of keys in ascending order; the entry for all other keys last.
@@ -74,6 +90,11 @@ pub fn elements_of_range(low: Vec<u8>, high: &[u8], element: Element) -> Vec<Ele
         elements.push(Element { key, interval_end: true, ..Element::default() });
     }
     elements
+}
+
+/// What is known of the values of an expression that is given as text, part by part.
+fn source_kinds(source: Option<&str>) -> Option<Vec<Kind>> {
+    super::parse::operand(source?)?.iter().map(super::Part::kind).collect()
 }
 
 /// How many leading bits all keys from `low` to `high` share, if these are all keys that begin so.

@@ -3,10 +3,10 @@
 //! Registers are given out as nft does it: every statement begins with the first, the parts of a concatenation stand
 //! side by side in whole registers, the ends of ranges in the next large ones.
 
-use super::expression::{Base, Bitwise, CmpOp, Data, Expression, Nat, NatFlags, Register};
+use super::expression::{Base, Bitwise, CmpOp, CtKey, Data, Expression, Nat, NatFlags, Register};
 use super::header::{Context, HeaderField, Protocol};
 use super::selector::Selector;
-use super::statement::{Part, Relation, Right, Statement, Value};
+use super::statement::{Part, Relation, Right, Shift, Statement, Value};
 use super::value_type::{Kind, Order, ValueType};
 use super::{TableFamily, value, xt};
 
@@ -42,6 +42,38 @@ fn lower_statement(family: TableFamily, statement: &Statement, out: &mut Vec<Exp
             out.push(Expression::Lookup { set: map.clone(), from: first, to: None, verdict: true, inverted: false });
         }
         Statement::Set { target, value } => lower_set(target, value, out),
+        Statement::Update { set, operation, key, data, timeout, each } => {
+            load_parts(key, first, out);
+            let to = Register(LARGE);
+            if let Some(data) = data {
+                load_value(data, None, to, out);
+            }
+            out.push(Expression::Update {
+                set: set.clone(),
+                operation: *operation,
+                key: first,
+                data: data.is_some().then_some(to),
+                timeout: *timeout,
+                each: lower(family, each),
+                inverted: false,
+            });
+        }
+        Statement::ObjectMap { key, map } => {
+            load_parts(key, first, out);
+            out.push(Expression::ObjectMap { set: map.clone(), from: first });
+        }
+        Statement::Reject(kind) => out.push(Expression::Reject(*kind)),
+        Statement::Verdict(verdict) => {
+            out.push(Expression::Immediate { to: None, data: Data::Verdict(verdict.clone()) });
+        }
+        Statement::Plain(expression) | Statement::Opaque(expression) => out.push(expression.clone()),
+        other => lower_passage(family, other, out),
+    }
+}
+
+/// What sends a packet elsewhere: translations, copies, ways round the routes.
+fn lower_passage(family: TableFamily, statement: &Statement, out: &mut Vec<Expression>) {
+    match statement {
         Statement::Nat { source, family: to_family, address, port, flags } => {
             let number = to_family.unwrap_or_else(|| family.number());
             let registers = load_nat(number, address.as_ref(), port.as_ref(), out);
@@ -66,27 +98,22 @@ fn lower_statement(family: TableFamily, statement: &Statement, out: &mut Vec<Exp
             let [address, port] = [registers.0, registers.1].map(|pair| pair.map(|p| p.0));
             out.push(Expression::TransparentProxy { family: *family, address, port });
         }
-        Statement::Update { set, operation, key, data, timeout, each } => {
-            load_parts(key, first, out);
-            let to = Register(LARGE);
-            if let Some(data) = data {
-                load_value(data, None, to, out);
-            }
-            out.push(Expression::Update {
-                set: set.clone(),
-                operation: *operation,
-                key: first,
-                data: data.is_some().then_some(to),
-                timeout: *timeout,
-                each: lower(family, each),
-                inverted: false,
+        Statement::Duplicate { address, device } => {
+            let ends = load_nat(family.number(), address.as_ref(), None, out).0;
+            let free = if address.is_some() { Register(LARGE) } else { Register(0) };
+            let device = device.as_ref().map(|device| load_device(device, free, out));
+            out.push(Expression::Duplicate { address: ends.map(|e| e.0), device });
+        }
+        Statement::Forward { address, device } => {
+            let device = load_device(device, Register(0), out);
+            let address = address.as_ref().map(|(address, family)| {
+                let kind = if *family == 10 { ValueType::Ipv6Address } else { ValueType::Ipv4Address }.kind();
+                load_value(address, Some(kind), Register(LARGE), out);
+                (Register(LARGE), *family)
             });
+            out.push(Expression::Forward { device, address });
         }
-        Statement::Reject(kind) => out.push(Expression::Reject(*kind)),
-        Statement::Verdict(verdict) => {
-            out.push(Expression::Immediate { to: None, data: Data::Verdict(verdict.clone()) });
-        }
-        Statement::Plain(expression) | Statement::Opaque(expression) => out.push(expression.clone()),
+        _ => {}
     }
 }
 
@@ -116,15 +143,15 @@ fn lower_match(left: &[Part], relation: Relation, right: &Right, out: &mut Vec<E
             out.push(Expression::Cmp { from, op, value });
         }
         (Relation::Compare(op), Right::Prefix(bytes, length)) => lower_prefix(part, kind, op, bytes, *length, out),
-        (Relation::Compare(CmpOp::Neq), Right::Range(low, high)) => {
-            load_part(part, from, out);
-            let [low, high] = [low, high].map(|end| kind.turned(end));
-            out.push(Expression::Range { from, inverted: true, low, high });
-        }
         (_, Right::Range(low, high)) => {
-            load_part(part, from, out);
-            out.push(Expression::Cmp { from, op: CmpOp::Gte, value: kind.turned(low) });
-            out.push(Expression::Cmp { from, op: CmpOp::Lte, value: kind.turned(high) });
+            let shift = load_part(part, from, out);
+            let [low, high] = [low, high].map(|end| placed(&part.selector, kind.turned(end), shift));
+            if relation == Relation::UNEQUAL {
+                out.push(Expression::Range { from, inverted: true, low, high });
+            } else {
+                out.push(Expression::Cmp { from, op: CmpOp::Gte, value: low });
+                out.push(Expression::Cmp { from, op: CmpOp::Lte, value: high });
+            }
         }
         (_, Right::OneOf(ranges)) => {
             out.extend(xt::multiport(&part.selector, relation == Relation::UNEQUAL, ranges));
@@ -165,12 +192,17 @@ fn lower_set(target: &Selector, value: &Value, out: &mut Vec<Expression>) {
             load_value(value, kind, from, out);
             out.push(Expression::CtSet { key: *key, from, direction: *direction });
         }
-        Selector::Option { kind: header, number, offset, length, .. } => {
+        Selector::Option { kind: header, number, offset, bits, .. } => {
             load_value(value, kind, from, out);
-            let (number, offset, length) = (*number, *offset, *length);
+            let (number, offset, length) = (*number, *offset / 8, bits.div_ceil(8));
             out.push(Expression::HeaderOptionSet { from, kind: *header, number, offset, length });
         }
         Selector::Header(field) => lower_header_set(field, value, out),
+        Selector::Raw { base, offset, bits } => {
+            load_value(value, kind, from, out);
+            let (base, offset, length, checksum) = (*base, *offset / 8, bits.div_ceil(8), checksum_of(target));
+            out.push(Expression::PayloadSet { from, base, offset, length, checksum });
+        }
         _ => {}
     }
 }
@@ -210,6 +242,15 @@ pub(super) fn checksum(field: &HeaderField) -> (u32, u32, u32) {
         Protocol::Tcp => (1, 16, 0),
         Protocol::Udp => (1, 6, 0),
         Protocol::Icmp | Protocol::Icmp6 | Protocol::Igmp => (1, 2, 0),
+        _ => (0, 0, 0),
+    }
+}
+
+/// The same for whatever can be written into; bits without a name have no checksum that is mended for certain.
+pub(super) fn checksum_of(target: &Selector) -> (u32, u32, u32) {
+    match target {
+        Selector::Header(field) => checksum(field),
+        Selector::Raw { base: Base::Inner, .. } => (0, 0, 1),
         _ => (0, 0, 0),
     }
 }
@@ -302,25 +343,31 @@ fn load_part(part: &Part, to: Register, out: &mut Vec<Expression>) -> u32 {
         Selector::Header(field) => {
             let (offset, length) = field.bytes();
             out.push(Expression::Payload { to, base: field.protocol.base(), offset, length });
-            if let Some((mask, by)) = field.mask() {
-                let zero = vec![0; mask.len()];
-                out.push(bitwise(to, mask, zero));
-                shift = by;
-            }
         }
         Selector::Raw { base, offset, bits } => load_raw(*base, *offset, *bits, to, out),
         Selector::Meta(key) => out.push(Expression::Meta { key: *key, to }),
         Selector::Ct(key, direction) => out.push(Expression::Ct { key: *key, to, direction: *direction }),
+        Selector::CtAddress { source, reply, .. } => {
+            let key = CtKey(if *source { 8 } else { 9 });
+            out.push(Expression::Ct { key, to, direction: Some(u8::from(*reply)) });
+        }
         Selector::Fib { result, flags } => out.push(Expression::Fib { to, result: *result, flags: *flags }),
         Selector::Route(key) => out.push(Expression::Route { key: *key, to }),
-        Selector::Option { kind, number, offset, length, present } => out.push(Expression::HeaderOption {
-            to,
-            kind: *kind,
-            number: *number,
-            offset: *offset,
-            length: *length,
-            present: *present,
-        }),
+        Selector::Option { kind, number, offset, bits, present } => {
+            let (offset, length) = part.selector.bytes().unwrap_or((*offset / 8, bits.div_ceil(8)));
+            let (kind, number, present) = (*kind, *number, *present);
+            out.push(Expression::HeaderOption { to, kind, number, offset, length, present });
+        }
+        Selector::Socket { key, level } => out.push(Expression::Socket { key: *key, to, level: *level }),
+        Selector::Fingerprint { ttl, flags } => {
+            out.push(Expression::Fingerprint { to, ttl: *ttl, flags: *flags });
+        }
+        Selector::Xfrm { key, direction, number } => {
+            out.push(Expression::Xfrm { key: *key, to, direction: *direction, number: *number });
+        }
+        Selector::Tunnel { key, mode } => out.push(Expression::Tunnel { key: *key, to, mode: *mode }),
+        // What stands in a tunnel's packet is only read from the kernel, never written.
+        Selector::Inner { .. } => {}
         Selector::Number { random, modulus, offset } => {
             out.push(Expression::Number { to, random: *random, modulus: *modulus, offset: *offset });
         }
@@ -332,11 +379,18 @@ fn load_part(part: &Part, to: Register, out: &mut Vec<Expression>) -> u32 {
             out.push(Expression::Hash { to, from, modulus: *modulus, seed: *seed, offset: *offset });
         }
     }
+    if let Some((mask, by)) = part.selector.mask().filter(|_| !matches!(part.selector, Selector::Raw { .. })) {
+        let zero = vec![0; mask.len()];
+        out.push(bitwise(to, mask, zero));
+        shift = by;
+    }
     let kind = part.selector.kind().unwrap_or(Kind::integer(4));
+    move_bits(part.before, kind, to, out);
     if let Some((mask, xor)) = &part.bits {
         let [mask, xor] = [mask, xor].map(|bits| kind.turned(bits));
         out.push(bitwise(to, mask, xor));
     }
+    move_bits(part.after, kind, to, out);
     if part.turned && kind.order == Order::Host {
         let length = kind.length as u32;
         out.push(Expression::Byteorder { from: to, to, to_host: false, length, size: length });
@@ -348,6 +402,20 @@ fn load_raw(base: Base, offset: u32, bits: u32, to: Register, out: &mut Vec<Expr
     out.push(Expression::Payload { to, base, offset: offset / 8, length: bits.div_ceil(8) });
 }
 
+fn move_bits(shift: Option<Shift>, kind: Kind, register: Register, out: &mut Vec<Expression>) {
+    let operation = match shift {
+        None => return,
+        Some(Shift::Left(by)) => Bitwise::ShiftLeft(by),
+        Some(Shift::Right(by)) => Bitwise::ShiftRight(by),
+    };
+    out.push(Expression::Bitwise { from: register, to: register, length: kind.length as u32, operation });
+}
+
+fn load_device(device: &Value, to: Register, out: &mut Vec<Expression>) -> Register {
+    load_value(device, Some(ValueType::InterfaceIndex.kind()), to, out);
+    to
+}
+
 fn bitwise(register: Register, mask: Vec<u8>, xor: Vec<u8>) -> Expression {
     let length = mask.len() as u32;
     Expression::Bitwise { from: register, to: register, length, operation: Bitwise::Bool { mask, xor } }
@@ -356,7 +424,10 @@ fn bitwise(register: Register, mask: Vec<u8>, xor: Vec<u8>) -> Expression {
 /// A value of a field that does not fill its bytes, moved to where it stands in them.
 fn placed(selector: &Selector, bytes: Vec<u8>, shift: u32) -> Vec<u8> {
     match selector {
-        Selector::Header(field) if field.mask().is_some() => shifted(&bytes, field.bytes().1 as usize, shift),
+        Selector::Header(_) | Selector::Option { .. } if selector.mask().is_some() => {
+            let length = selector.bytes().map_or(bytes.len(), |(_, length)| length as usize);
+            shifted(&bytes, length, shift)
+        }
         _ => bytes,
     }
 }

@@ -5,15 +5,19 @@
 
 mod apply;
 pub mod command;
+mod conntrack_timeout;
 mod context;
 mod engine;
 mod expression;
 mod header;
+mod header_option;
 mod interval;
 mod ipset;
 mod lift;
 mod lower;
 pub mod names;
+mod object;
+mod operand;
 pub mod parse;
 #[cfg(test)]
 mod round_trip;
@@ -36,8 +40,9 @@ pub use interval::{Entry, elements_of_range};
 pub use ipset::{IpSet, Member, SetQuestion};
 pub use lift::lift;
 pub use lower::lower;
+pub use object::{FlowTable, Object, ObjectKind, Tunnel};
 pub use selector::Selector;
-pub use statement::{Part, Relation, Right, Statement, Value};
+pub use statement::{Part, Relation, Right, Shift, Statement, Value};
 pub use xt::native;
 
 use serde::{Deserialize, Serialize};
@@ -63,10 +68,11 @@ pub struct Ruleset {
 }
 
 /// The family of a table (NFPROTO_*).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum TableFamily {
     /// IPv4 and IPv6.
+    #[default]
     Inet,
     /// IPv4.
     Ip,
@@ -81,7 +87,7 @@ pub enum TableFamily {
 }
 
 /// One table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
     /// Its family.
@@ -94,16 +100,22 @@ pub struct Table {
     pub dormant: bool,
     /// The netlink port of the process that alone may change it.
     pub owner: Option<u32>,
+    /// It stays when its owner is gone.
+    pub persistent: bool,
     /// The comment its maker left.
     pub comment: Option<String>,
     /// Its chains in the kernel's order.
     pub chains: Vec<Chain>,
     /// Its sets and maps.
     pub sets: Vec<Set>,
+    /// Its named counters, limits, helpers and the like.
+    pub objects: Vec<Object>,
+    /// Its flow tables.
+    pub flow_tables: Vec<FlowTable>,
 }
 
 /// One chain.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chain {
     /// Its name.
@@ -112,6 +124,10 @@ pub struct Chain {
     pub handle: u64,
     /// Where packets enter it; none: only by jump.
     pub base: Option<BaseChain>,
+    /// Its rules are carried out by the network card where that can.
+    pub offload: bool,
+    /// It belongs to the one rule that jumps to it, and has no name of its own.
+    pub anonymous: bool,
     /// The comment its maker left.
     pub comment: Option<String>,
     /// Its rules in order.
@@ -204,6 +220,18 @@ pub struct Set {
     pub key_type: u32,
     /// The key's length in bytes.
     pub key_length: u32,
+    /// It is kept small rather than fast (NFT_SET_POL_MEMORY).
+    pub small: bool,
+    /// How often what has timed out is cleared away, in milliseconds.
+    pub clearing_interval: Option<u64>,
+    /// Ranges that touch become one.
+    pub merges: bool,
+    /// What the keys are read from, as nft writes it, where its maker said that instead of a type.
+    pub key_source: Option<String>,
+    /// The same for what a map leads to.
+    pub data_source: Option<String>,
+    /// What is done for each element that a packet finds.
+    pub each: Vec<Expression>,
     /// What a map leads to.
     pub data: Option<SetData>,
     /// The length in bytes of each part of a concatenated key.
@@ -220,6 +248,8 @@ pub struct Set {
 pub enum SetData {
     /// Verdicts.
     Verdict,
+    /// Objects of this kind (NFT_OBJECT_*).
+    Object(u32),
     /// Values of this type (nft's number) and length in bytes.
     Value {
         /// The type.
@@ -243,8 +273,16 @@ pub struct Element {
     pub interval_end: bool,
     /// What a map leads to.
     pub data: Option<Data>,
+    /// The name of the object that a map of objects leads to.
+    pub object: Option<String>,
     /// Applies to every key that has no element of its own.
     pub catch_all: bool,
+    /// After how long it vanishes, in milliseconds, where that is not the set's own time.
+    pub timeout: Option<u64>,
+    /// After how long from now it vanishes, in milliseconds.
+    pub expires: Option<u64>,
+    /// What is done for each packet that finds it, with what was counted so far.
+    pub each: Vec<Expression>,
     /// The comment its maker left.
     pub comment: Option<String>,
 }

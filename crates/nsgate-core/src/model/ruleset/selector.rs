@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::header::{self, HeaderField};
+use super::header_option::{self, CHUNK_FIELDS};
 use super::statement::Part;
 use super::value_type::{Kind, Order, ValueType};
 use super::{Base, CtKey, FibResult, MetaKey};
@@ -43,12 +44,58 @@ pub enum Selector {
         kind: u32,
         /// The option's number.
         number: u8,
-        /// How far into the option, in bytes.
+        /// How far into the option, in bits.
         offset: u32,
-        /// How much, in bytes.
-        length: u32,
+        /// How many bits.
+        bits: u32,
         /// Only whether it is there.
         present: bool,
+    },
+    /// What the kernel knows of the local socket that the packet belongs to (NFT_SOCKET_*).
+    Socket {
+        /// What.
+        key: u32,
+        /// At which depth of the control groups.
+        level: Option<u32>,
+    },
+    /// The sender's system as its first packet betrays it.
+    Fingerprint {
+        /// How the time to live is judged (NF_OSF_TTL_*).
+        ttl: u8,
+        /// With the system's version (1).
+        flags: u32,
+    },
+    /// What the kernel knows of the packet's IPsec transformation (NFT_XFRM_KEY_*).
+    Xfrm {
+        /// What.
+        key: u32,
+        /// Of the packet's way in (0) or out (1).
+        direction: u8,
+        /// Of which of several transformations.
+        number: u32,
+    },
+    /// An address of the packet's connection, of the family of the table.
+    CtAddress {
+        /// The source; otherwise the destination.
+        source: bool,
+        /// Of the reply; otherwise of the original direction.
+        reply: bool,
+        /// It is IPv6's.
+        wide: bool,
+    },
+    /// What the kernel knows of the tunnel that the packet came by (NFT_TUNNEL_*).
+    Tunnel {
+        /// What.
+        key: u32,
+        /// Of the way in (1), out (2) or both (0).
+        mode: u32,
+    },
+    /// Something of the packet within a tunnel's packet.
+    Inner {
+        /// The kind of tunnel.
+        tunnel: &'static str,
+        /// What of the packet inside.
+        selector: Box<Selector>,
     },
     /// A number that changes from packet to packet.
     Number {
@@ -159,6 +206,16 @@ const ROUTE: &[Row] = {
     ]
 };
 
+/// What can be asked of an IPsec transformation: key, words, type, order.
+const XFRM: &[(u32, &str, ValueType, Order)] = &[
+    (1, "ip daddr", ValueType::Ipv4Address, Order::Network),
+    (2, "ip6 daddr", ValueType::Ipv6Address, Order::Network),
+    (3, "ip saddr", ValueType::Ipv4Address, Order::Network),
+    (4, "ip6 saddr", ValueType::Ipv6Address, Order::Network),
+    (5, "reqid", ValueType::Integer, Order::Host),
+    (6, "spi", ValueType::Integer, Order::Network),
+];
+
 /// The keys of meta that nft writes without the word `meta` before them.
 const UNQUALIFIED: [&str; 6] = ["iif", "oif", "iifname", "oifname", "iifgroup", "oifgroup"];
 
@@ -171,31 +228,6 @@ pub(super) const FIB_PRESENT: u32 = 32;
 /// What the routing table can be asked for.
 pub(super) const FIB_RESULTS: [(&str, FibResult); 3] =
     [("oif", FibResult(1)), ("oifname", FibResult(2)), ("type", FibResult(3))];
-
-/// The options that have names: header, its word, the option's name and number, field, offset and length.
-type OptionRow = (u32, &'static str, u8, &'static str, u32, u32);
-
-const OPTIONS: &[OptionRow] = &[
-    (1, "maxseg", 2, "size", 2, 2),
-    (1, "window", 3, "count", 2, 1),
-    (1, "sack-perm", 4, "kind", 0, 1),
-    (1, "sack", 5, "kind", 0, 1),
-    (1, "timestamp", 8, "tsval", 2, 4),
-    (1, "timestamp", 8, "tsecr", 6, 4),
-    (0, "hbh", 0, "nexthdr", 0, 1),
-    (0, "rt", 43, "nexthdr", 0, 1),
-    (0, "frag", 44, "nexthdr", 0, 1),
-    (0, "dst", 60, "nexthdr", 0, 1),
-    (0, "mh", 135, "nexthdr", 0, 1),
-    (2, "lsrr", 131, "type", 0, 1),
-    (2, "ra", 148, "type", 0, 1),
-    (2, "rr", 7, "type", 0, 1),
-    (2, "ssrr", 137, "type", 0, 1),
-];
-
-/// The words before an option's name, by the kernel's number of the header.
-const OPTION_WORDS: [(u32, &str, &str); 3] =
-    [(1, "tcp option", "tcp option"), (0, "exthdr", ""), (2, "ip option", "ip option")];
 
 impl Selector {
     /// What is known of its values; none if it has no name or nsgate does not know it.
@@ -214,10 +246,30 @@ impl Selector {
                 _ => None,
             },
             Self::Option { present: true, .. } => Some(ValueType::Existence.kind()),
-            Self::Option { kind, number, offset, length, .. } => OPTIONS
-                .iter()
-                .any(|o| (o.0, o.2, o.4, o.5) == (*kind, *number, *offset, *length))
-                .then(|| Kind::integer(*length as usize)),
+            Self::Option { kind, number, offset, bits, .. } => {
+                let value_type = header_option::field_at(*kind, *number, *offset, *bits)
+                    .map_or(ValueType::Integer, |field| field.value_type);
+                Some(Kind { value_type, ..Kind::integer(bits.div_ceil(8) as usize) })
+            }
+            Self::Socket { key, .. } => match key {
+                0 | 2 => Some(Kind { value_type: ValueType::Integer, length: 1, order: Order::Host }),
+                1 => Some(ValueType::Mark.kind()),
+                3 => Some(ValueType::Cgroup.kind()),
+                _ => None,
+            },
+            Self::Fingerprint { .. } => Some(ValueType::Text.kind()),
+            Self::Xfrm { key, .. } => {
+                XFRM.iter().find(|row| row.0 == *key).map(|row| Kind { order: row.3, ..row.2.kind() })
+            }
+            Self::CtAddress { wide, .. } => {
+                Some(if *wide { ValueType::Ipv6Address } else { ValueType::Ipv4Address }.kind())
+            }
+            Self::Tunnel { key, .. } => match key {
+                0 => Some(ValueType::Existence.kind()),
+                1 => Some(Kind { value_type: ValueType::Integer, length: 4, order: Order::Host }),
+                _ => None,
+            },
+            Self::Inner { selector, .. } => selector.kind(),
             Self::Number { .. } | Self::Hash { .. } => {
                 Some(Kind { value_type: ValueType::Integer, length: 4, order: Order::Host })
             }
@@ -250,24 +302,118 @@ impl Selector {
 
     /// The option of this name, or one field of it, in the header of this number.
     pub(super) fn option(kind: u32, name: &str, field: Option<&str>) -> Option<Self> {
-        let row = OPTIONS.iter().find(|o| o.0 == kind && o.1 == name && field.is_none_or(|f| f == o.3))?;
-        let (offset, length) = if field.is_some() { (row.4, row.5) } else { (0, 1) };
-        Some(Self::Option { kind, number: row.2, offset, length, present: field.is_none() })
+        let Some(field) = field else {
+            let number = header_option::option_number(kind, name)?;
+            return Some(Self::Option { kind, number, offset: 0, bits: 8, present: true });
+        };
+        if let Some(row) = header_option::field_named(kind, name, field) {
+            return Some(Self::Option { kind, number: row.number, offset: row.offset, bits: row.bits, present: false });
+        }
+        let number = header_option::option_number(kind, name)?;
+        let (_, offset, bits) =
+            CHUNK_FIELDS.iter().find(|(name, ..)| kind == header_option::SCTP && *name == field).copied()?;
+        Some(Self::Option { kind, number, offset, bits, present: false })
+    }
+
+    /// The bytes that hold it: offset and length, where it is a field of the packet.
+    pub(super) fn bytes(&self) -> Option<(u32, u32)> {
+        let (offset, bits) = self.place()?;
+        let first = offset / 8;
+        Some((first, offset.checked_add(bits)?.div_ceil(8) - first))
+    }
+
+    /// Its bits within these bytes, and how far they are from the last one; none if it fills them.
+    pub(super) fn mask(&self) -> Option<(Vec<u8>, u32)> {
+        let (offset, bits) = self.place()?;
+        header::mask_within(offset, bits)
+    }
+
+    /// Where it begins and how many bits it has, where it is a field of the packet.
+    fn place(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Header(field) => Some((field.offset, field.bits)),
+            Self::Raw { offset, bits, .. } | Self::Option { offset, bits, present: false, .. } => {
+                Some((*offset, *bits))
+            }
+            _ => None,
+        }
     }
 
     fn write_option(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Option { kind, number, offset, length, present } = self else { return Ok(()) };
-        let (_, word, field_word) =
-            OPTION_WORDS.iter().find(|w| w.0 == *kind).copied().unwrap_or((0, "option", "option"));
-        let mut known = OPTIONS.iter().filter(|o| (o.0, o.2) == (*kind, *number));
-        match known.clone().find(|o| (o.4, o.5) == (*offset, *length)) {
-            Some(row) if !present => {
-                write!(f, "{field_word}{}{} {}", if field_word.is_empty() { "" } else { " " }, row.1, row.3)
-            }
-            _ => match known.next() {
-                Some(row) => write!(f, "{word} {}", row.1),
-                None => write!(f, "{word} @{number},{},{}", offset * 8, length * 8),
+        let Self::Option { kind, number, offset, bits, present } = self else { return Ok(()) };
+        let (whole, of_field) = header_option::words_before(*kind);
+        let word = header_option::option_word(*kind, *number);
+        if *present {
+            return match word {
+                Some(word) => write!(f, "{whole}{word}"),
+                None => write!(f, "{whole}{number}"),
+            };
+        }
+        if let Some(field) = header_option::field_at(*kind, *number, *offset, *bits) {
+            return write!(f, "{of_field}{} {}", field.option, field.name);
+        }
+        let common = CHUNK_FIELDS.iter().find(|(_, at, much)| (at, much) == (offset, bits));
+        if let (Some(word), Some((name, ..)), header_option::SCTP) = (word, common, *kind) {
+            return write!(f, "{of_field}{word} {name}");
+        }
+        write!(f, "{of_field}@{number},{offset},{bits}")
+    }
+
+    /// What is rarely met.
+    fn write_rarely(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket { key, level } => match (key, level) {
+                (0, _) => f.write_str("socket transparent"),
+                (1, _) => f.write_str("socket mark"),
+                (2, _) => f.write_str("socket wildcard"),
+                (_, Some(level)) => write!(f, "socket cgroupv2 level {level}"),
+                (key, None) => write!(f, "socket {key}"),
             },
+            Self::Fingerprint { ttl, flags } => {
+                let ttl = ["", "loose ", "skip "].get(usize::from(*ttl)).copied().unwrap_or("");
+                let ttl = if ttl.is_empty() { String::new() } else { format!("ttl {ttl}") };
+                write!(f, "osf {ttl}{}", if flags & 1 == 0 { "name" } else { "version" })
+            }
+            Self::Xfrm { key, direction, number } => {
+                let way = if *direction == 0 { "in" } else { "out" };
+                let number = if *number == 0 { String::new() } else { format!(" spnum {number}") };
+                match XFRM.iter().find(|row| row.0 == *key) {
+                    Some(row) => write!(f, "ipsec {way}{number} {}", row.1),
+                    None => write!(f, "ipsec {way}{number} {key}"),
+                }
+            }
+            Self::CtAddress { source, reply, .. } => {
+                let way = if *reply { "reply" } else { "original" };
+                write!(f, "ct {way} {}", if *source { "saddr" } else { "daddr" })
+            }
+            Self::Tunnel { key, .. } => match key {
+                0 => f.write_str("tunnel path"),
+                1 => f.write_str("tunnel id"),
+                key => write!(f, "tunnel {key}"),
+            },
+            Self::Inner { tunnel, selector } => write!(f, "{tunnel} {selector}"),
+            _ => Ok(()),
+        }
+    }
+
+    fn write_number(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number { random, modulus, offset } => {
+                write!(f, "numgen {} mod {modulus}", if *random { "random" } else { "inc" })?;
+                write_offset(f, *offset)
+            }
+            Self::Hash { of, modulus, seed, offset } => {
+                if of.is_empty() {
+                    write!(f, "symhash mod {modulus}")?;
+                } else {
+                    write!(f, "jhash {} mod {modulus}", super::text::operand(of))?;
+                }
+                if let Some(seed) = seed {
+                    write!(f, " seed 0x{seed:x}")?;
+                }
+                write_offset(f, *offset)
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -304,21 +450,8 @@ impl fmt::Display for Selector {
                 None => write!(f, "rt {key}"),
             },
             Self::Option { .. } => self.write_option(f),
-            Self::Number { random, modulus, offset } => {
-                write!(f, "numgen {} mod {modulus}", if *random { "random" } else { "inc" })?;
-                write_offset(f, *offset)
-            }
-            Self::Hash { of, modulus, seed, offset } => {
-                if of.is_empty() {
-                    write!(f, "symhash mod {modulus}")?;
-                } else {
-                    write!(f, "jhash {} mod {modulus}", super::text::operand(of))?;
-                }
-                if let Some(seed) = seed {
-                    write!(f, " seed 0x{seed:x}")?;
-                }
-                write_offset(f, *offset)
-            }
+            Self::Number { .. } | Self::Hash { .. } => self.write_number(f),
+            other => other.write_rarely(f),
         }
     }
 }

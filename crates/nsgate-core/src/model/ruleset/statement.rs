@@ -85,6 +85,27 @@ pub enum Statement {
         /// What is done for each element.
         each: Vec<Statement>,
     },
+    /// Sends a copy to another host or out of an interface.
+    Duplicate {
+        /// To which host.
+        address: Option<Value>,
+        /// Out of which interface.
+        device: Option<Value>,
+    },
+    /// Sends the packet out of an interface instead.
+    Forward {
+        /// To which host, and its family (NFPROTO_*).
+        address: Option<(Value, u8)>,
+        /// Out of which interface.
+        device: Value,
+    },
+    /// Calls the object that a map leads to.
+    ObjectMap {
+        /// What is looked up.
+        key: Vec<Part>,
+        /// The map.
+        map: String,
+    },
     /// Refuses the packet.
     Reject(RejectKind),
     /// Decides.
@@ -100,10 +121,23 @@ pub enum Statement {
 pub struct Part {
     /// What is read.
     pub selector: Selector,
+    /// How far its bits are moved first.
+    pub before: Option<Shift>,
     /// Bits that are kept, and bits that are then turned over.
     pub bits: Option<(Vec<u8>, Vec<u8>)>,
+    /// How far its bits are moved then.
+    pub after: Option<Shift>,
     /// The value is brought into network order before it is compared.
     pub turned: bool,
+}
+
+/// A move of all bits of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shift {
+    /// Towards the most significant one, by so many places.
+    Left(u32),
+    /// Towards the least significant one.
+    Right(u32),
 }
 
 /// How two values are compared.
@@ -157,7 +191,12 @@ pub enum Value {
 impl Part {
     /// A part that is read as it is.
     pub fn plain(selector: Selector) -> Self {
-        Self { selector, bits: None, turned: false }
+        Self { selector, before: None, bits: None, after: None, turned: false }
+    }
+
+    /// Whether it is read as it is, but for the order of its bytes.
+    pub fn is_plain(&self) -> bool {
+        (self.before, &self.bits, self.after) == (None, &None, None)
     }
 
     /// What is known of its values as they stand in a register.

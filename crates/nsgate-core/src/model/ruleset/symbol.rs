@@ -21,7 +21,7 @@ pub(super) fn symbols(value_type: ValueType) -> &'static [(&'static str, u64)] {
         ValueType::PacketType => &[("host", 0), ("broadcast", 1), ("multicast", 2), ("other", 3)],
         ValueType::FibType => FIB_TYPES,
         ValueType::Existence => &[("missing", 0), ("exists", 1)],
-        ValueType::HardwareType => &[("ether", 1)],
+        ValueType::HardwareType => HARDWARE_TYPES,
         ValueType::Ecn => &[("not-ect", 0), ("ect1", 1), ("ect0", 2), ("ce", 3)],
         ValueType::Day => DAYS,
         ValueType::Dscp => DSCP,
@@ -33,6 +33,8 @@ pub(super) fn symbols(value_type: ValueType) -> &'static [(&'static str, u64)] {
             &[("no-route", 0), ("port-unreachable", 1), ("host-unreachable", 2), ("admin-prohibited", 3)]
         }
         ValueType::IgmpType => IGMP_TYPES,
+        ValueType::MobilityType => MOBILITY_TYPES,
+        ValueType::DccpType => DCCP_TYPES,
         _ => &[],
     }
 }
@@ -178,3 +180,35 @@ const IGMP_TYPES: &[(&str, u64)] = &[
     ("leave-group", 0x17),
     ("membership-report-v3", 0x22),
 ];
+
+const MOBILITY_TYPES: &[(&str, u64)] = &[
+    ("binding-refresh-request", 0),
+    ("home-test-init", 1),
+    ("careof-test-init", 2),
+    ("home-test", 3),
+    ("careof-test", 4),
+    ("binding-update", 5),
+    ("binding-acknowledgement", 6),
+    ("binding-error", 7),
+    ("fast-binding-update", 8),
+    ("fast-binding-acknowledgement", 9),
+    ("fast-binding-advertisement", 10),
+    ("experimental-mobility-header", 11),
+    ("home-agent-switch-message", 12),
+];
+
+const DCCP_TYPES: &[(&str, u64)] = &[
+    ("request", 0),
+    ("response", 1),
+    ("data", 2),
+    ("ack", 3),
+    ("dataack", 4),
+    ("closereq", 5),
+    ("close", 6),
+    ("reset", 7),
+    ("sync", 8),
+    ("syncack", 9),
+];
+
+const HARDWARE_TYPES: &[(&str, u64)] =
+    &[("ether", 1), ("ppp", 512), ("ipip", 768), ("ipip6", 769), ("loopback", 772), ("sit", 776), ("ipgre", 778)];

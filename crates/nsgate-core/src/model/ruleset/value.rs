@@ -39,6 +39,16 @@ pub fn show(kind: Kind, bytes: &[u8]) -> String {
     }
 }
 
+/// All values from one to another as nft writes them; names with a dash in them could not be told apart there.
+pub fn show_range(kind: Kind, low: &[u8], high: &[u8]) -> String {
+    let [first, last] = [low, high].map(|end| show(kind, end));
+    let named = !symbols(kind.value_type).is_empty();
+    match (number(low), number(high)) {
+        (Some(low), Some(high)) if named && (first.contains('-') || last.contains('-')) => format!("{low}-{high}"),
+        _ => format!("{first}-{last}"),
+    }
+}
+
 /// The value of this type that a word stands for.
 pub fn read(kind: Kind, word: &str) -> Option<Vec<u8>> {
     match kind.value_type {

@@ -92,6 +92,10 @@ pub enum ValueType {
     Day,
     /// A control group.
     Cgroup,
+    /// The type of a mobility message.
+    MobilityType,
+    /// The type of a DCCP packet.
+    DccpType,
 }
 
 /// In which order the bytes of a number stand.
@@ -135,6 +139,8 @@ const TYPES: &[(ValueType, u32, &str, usize, Order)] = {
         (T::InetService, 13, "inet_service", 2, Network),
         (T::IcmpType, 14, "icmp_type", 1, Network),
         (T::TcpFlags, 15, "tcp_flag", 1, Network),
+        (T::DccpType, 16, "dccp_pkttype", 1, Network),
+        (T::MobilityType, 17, "mh_type", 1, Network),
         (T::Time, 18, "time", 8, Host),
         (T::Mark, 19, "mark", 4, Host),
         (T::InterfaceIndex, 20, "iface_index", 4, Host),

@@ -15,6 +15,16 @@ pub(super) fn all(list: Attributes<'_>) -> Vec<Expression> {
     list_at(list, 0)
 }
 
+/// Reads one instruction.
+pub(super) fn single(attributes: &Attributes<'_>) -> Option<Expression> {
+    one(attributes, 0)
+}
+
+/// Reads the instruction of this name from its own attributes.
+pub(super) fn named(name: &str, attributes: &Attributes<'_>) -> Option<Expression> {
+    Reader(attributes.clone()).act(name)
+}
+
 /// Reads a value or verdict.
 pub(super) fn data(attributes: &Attributes<'_>) -> Option<Data> {
     if let Some(value) = attributes.find(numbers::data::VALUE) {
@@ -51,6 +61,7 @@ fn one(attributes: &Attributes<'_>, depth: usize) -> Option<Expression> {
     let reader = Reader(Attributes::new(bytes));
     let known = reader
         .load(name)
+        .or_else(|| reader.load_rarely(name, depth))
         .or_else(|| reader.compare(name))
         .or_else(|| reader.update(name, depth))
         .or_else(|| reader.set(name))
@@ -102,6 +113,35 @@ impl<'a> Reader<'a> {
                 };
                 Expression::Immediate { to, data: data(&self.0.find(2)?.nested())? }
             }
+            _ => return None,
+        })
+    }
+
+    /// Instructions that read something, and are rarely met.
+    fn load_rarely(&self, name: &str, depth: usize) -> Option<Expression> {
+        Some(match name {
+            "socket" => Expression::Socket { key: self.be32(1)?, to: self.register(2)?, level: self.be32(3) },
+            "osf" => Expression::Fingerprint {
+                to: self.register(1)?,
+                ttl: self.u8(2).unwrap_or(0),
+                flags: self.be32(3).unwrap_or(0),
+            },
+            "xfrm" => Expression::Xfrm {
+                to: self.register(1)?,
+                key: self.be32(2)?,
+                direction: self.u8(3)?,
+                number: self.be32(4).unwrap_or(0),
+            },
+            "tunnel" => {
+                Expression::Tunnel { key: self.be32(1)?, to: self.register(2)?, mode: self.be32(3).unwrap_or(0) }
+            }
+            "inner" if depth < DEEPEST => Expression::Inner {
+                number: self.be32(1).unwrap_or(0),
+                kind: self.be32(2)?,
+                flags: self.be32(3)?,
+                header_length: self.be32(4)?,
+                load: Box::new(one(&self.0.find(5)?.nested(), depth + 1)?),
+            },
             _ => return None,
         })
     }
@@ -188,9 +228,12 @@ impl<'a> Reader<'a> {
             }
             "meta" => Expression::MetaSet { key: MetaKey(self.be32(2)?), from: self.register(3)? },
             "ct" => Expression::CtSet { key: CtKey(self.be32(2)?), from: self.register(4)?, direction: self.u8(3) },
-            "exthdr" => {
+            "exthdr" if self.find(7).is_some() => {
                 let (kind, number, offset, length) = self.option_place()?;
                 Expression::HeaderOptionSet { from: self.register(7)?, kind, number, offset, length }
+            }
+            "exthdr" if self.find(1).is_none() => {
+                Expression::HeaderOptionReset { kind: self.be32(6).unwrap_or(0), number: self.u8(2)? }
             }
             _ => return None,
         })
@@ -213,6 +256,15 @@ impl<'a> Reader<'a> {
                 address: self.register(2),
                 port: self.register(3),
             },
+            "dup" => Expression::Duplicate { address: self.register(1), device: self.register(2) },
+            "fwd" => {
+                let family = || u8::try_from(self.be32(3)?).ok();
+                let address = match self.register(2) {
+                    Some(register) => Some((register, family()?)),
+                    None => None,
+                };
+                Expression::Forward { device: self.register(1)?, address }
+            }
             _ => return None,
         })
     }
@@ -262,7 +314,15 @@ impl<'a> Reader<'a> {
                 used: self.be64(4).unwrap_or(0),
                 over: self.be32(2).unwrap_or(0) & 1 != 0,
             },
+            "objref" if self.find(3).is_some() => Expression::ObjectMap { from: self.register(3)?, set: self.text(4)? },
             "objref" => Expression::Object { kind: self.be32(1)?, name: self.text(2)? },
+            "synproxy" => Expression::Synproxy {
+                mss: self.be16(1).unwrap_or(0),
+                wscale: self.u8(2).unwrap_or(0),
+                flags: self.be32(3).unwrap_or(0),
+            },
+            "last" => Expression::Last { used: self.be64(2).filter(|_| self.be32(1) == Some(1)) },
+            "flow_offload" => Expression::FlowOffload { table: self.text(1)? },
             "notrack" => Expression::Notrack,
             "match" => Expression::XtMatch { name: self.text(1)?, revision: self.be32(2)?, info: self.bytes(3)? },
             "target" => Expression::XtTarget { name: self.text(1)?, revision: self.be32(2)?, info: self.bytes(3)? },

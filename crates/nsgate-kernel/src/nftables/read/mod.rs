@@ -3,6 +3,7 @@
 mod expression;
 #[cfg(test)]
 pub(super) mod hostile;
+mod object;
 mod set;
 
 use std::collections::HashMap;
@@ -74,10 +75,24 @@ fn read_once(socket: &mut Socket) -> Result<Reading, Error> {
     let chains = socket.list(&mut request(message::GET_CHAIN), "nftables chains", read_chain)?;
     let sets = set::all(socket)?;
     let rules = socket.list(&mut request(message::GET_RULE), "nftables rules", read_rule)?;
-    let unread = tables.unread + chains.unread + sets.unread + rules.unread;
-    let consistent = tables.consistent && chains.consistent && sets.consistent && rules.consistent;
-    let ruleset =
-        Ruleset { tables: assembled(tables.items, chains.items, sets.items, rules.items), ..Ruleset::default() };
+    let objects = socket.list(&mut request(message::GET_OBJECT), "nftables objects", object::read)?;
+    let flow_tables = object::flow_tables(socket)?;
+    let lists = [
+        (tables.unread, tables.consistent),
+        (chains.unread, chains.consistent),
+        (sets.unread, sets.consistent),
+        (rules.unread, rules.consistent),
+        (objects.unread, objects.consistent),
+        (flow_tables.unread, flow_tables.consistent),
+    ];
+    let (unread, consistent) = (lists.iter().map(|l| l.0).sum(), lists.iter().all(|l| l.1));
+    let mut tables = Tables::new(tables.items);
+    tables.fill(chains.items, |table, chain| table.chains.push(chain));
+    tables.fill(sets.items, |table, set| table.sets.push(set));
+    tables.fill(objects.items, |table, object| table.objects.push(object));
+    tables.fill(flow_tables.items, |table, flow_table| table.flow_tables.push(flow_table));
+    tables.fill_rules(rules.items);
+    let ruleset = Ruleset { tables: tables.tables, ..Ruleset::default() };
     Ok(Reading { ruleset, unread, consistent })
 }
 
@@ -88,31 +103,39 @@ fn request(kind: u16) -> Batch {
     batch
 }
 
-fn assembled(
-    mut tables: Vec<Table>,
-    chains: Vec<(Owner, Chain)>,
-    sets: Vec<(Owner, nsgate_core::model::ruleset::Set)>,
-    rules: Vec<(Owner, String, Rule)>,
-) -> Vec<Table> {
-    let places: HashMap<Owner, usize> =
-        tables.iter().enumerate().map(|(place, t)| ((t.family, t.name.clone()), place)).collect();
-    for (owner, chain) in chains {
-        if let Some(place) = places.get(&owner) {
-            tables[*place].chains.push(chain);
+/// Tables that are filled with what belongs to them.
+struct Tables {
+    tables: Vec<Table>,
+    places: HashMap<Owner, usize>,
+}
+
+impl Tables {
+    fn new(tables: Vec<Table>) -> Self {
+        let places = tables.iter().enumerate().map(|(place, t)| ((t.family, t.name.clone()), place)).collect();
+        Self { tables, places }
+    }
+
+    fn fill<T>(&mut self, items: Vec<(Owner, T)>, put: impl Fn(&mut Table, T)) {
+        for (owner, item) in items {
+            if let Some(place) = self.places.get(&owner) {
+                put(&mut self.tables[*place], item);
+            }
         }
     }
-    for (owner, set) in sets {
-        if let Some(place) = places.get(&owner) {
-            tables[*place].sets.push(set);
+
+    /// Rules come chain by chain; a look-up by name for each would take too long where there are thousands of chains.
+    fn fill_rules(&mut self, rules: Vec<(Owner, String, Rule)>) {
+        let mut chains: HashMap<(usize, String), usize> = HashMap::new();
+        for (place, table) in self.tables.iter().enumerate() {
+            chains.extend(table.chains.iter().enumerate().map(|(at, chain)| ((place, chain.name.clone()), at)));
+        }
+        for (owner, chain, rule) in rules {
+            let Some(place) = self.places.get(&owner).copied() else { continue };
+            if let Some(at) = chains.get(&(place, chain)) {
+                self.tables[place].chains[*at].rules.push(rule);
+            }
         }
     }
-    for (owner, chain, rule) in rules {
-        let Some(place) = places.get(&owner) else { continue };
-        if let Some(chain) = tables[*place].chains.iter_mut().find(|c| c.name == chain) {
-            chain.rules.push(rule);
-        }
-    }
-    tables
 }
 
 fn read_table(message: &Message<'_>) -> Option<Table> {
@@ -124,9 +147,12 @@ fn read_table(message: &Message<'_>) -> Option<Table> {
         handle: number(&attributes, table::HANDLE),
         dormant: flags & table::FLAG_DORMANT != 0,
         owner: attributes.find(table::OWNER).and_then(|a| a.be32()),
+        persistent: flags & table::FLAG_PERSIST != 0,
         comment: comment(&attributes, table::USER_DATA, user_data::COMMENT),
         chains: Vec::new(),
         sets: Vec::new(),
+        objects: Vec::new(),
+        flow_tables: Vec::new(),
     })
 }
 
@@ -137,7 +163,10 @@ fn read_chain(message: &Message<'_>) -> Option<(Owner, Chain)> {
         Some(hook) => Some(base_chain(family, &attributes, &hook.nested())?),
         None => None,
     };
+    let flags = attributes.find(chain::FLAGS).and_then(|a| a.be32()).unwrap_or(0);
     let read = Chain {
+        offload: flags & chain::FLAG_OFFLOAD != 0,
+        anonymous: flags & chain::FLAG_BINDING != 0,
         name: text(&attributes, chain::NAME)?,
         handle: number(&attributes, chain::HANDLE),
         base,

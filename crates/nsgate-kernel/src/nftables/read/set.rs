@@ -1,6 +1,6 @@
 //! Sets with their elements.
 
-use nsgate_core::model::ruleset::{Element, Set, SetData, TableFamily};
+use nsgate_core::model::ruleset::{Element, Expression, Set, SetData, TableFamily};
 
 use super::super::numbers::{LIST_ELEMENT, data, element, message, set};
 use super::super::user_data;
@@ -52,7 +52,8 @@ pub(super) fn read(message: &Message<'_>) -> Option<(Owner, Set)> {
         (true, Some(data_type)) => Some(SetData::Value { data_type, length: small(set::DATA_LENGTH).unwrap_or(0) }),
         _ => None,
     };
-    let objects = flags & set::FLAG_OBJECT != 0;
+    let objects = (flags & set::FLAG_OBJECT != 0).then(|| SetData::Object(small(set::OBJECT_KIND).unwrap_or(0)));
+    let user_data = attributes.find(set::USER_DATA).map_or(&[][..], |a| a.value);
     let anonymous = flags & set::FLAG_ANONYMOUS != 0;
     let mut read = Set {
         name: text(&attributes, set::NAME)?,
@@ -67,7 +68,13 @@ pub(super) fn read(message: &Message<'_>) -> Option<(Owner, Set)> {
         dynamic: flags & set::FLAG_DYNAMIC != 0,
         key_type: small(set::KEY_TYPE)?,
         key_length: small(set::KEY_LENGTH)?,
-        data: data.or(objects.then_some(SetData::Value { data_type: 0, length: 0 })),
+        small: small(set::POLICY) == Some(set::POLICY_MEMORY),
+        clearing_interval: attributes.find(set::CLEARING_INTERVAL).and_then(|a| a.be32()).map(u64::from),
+        merges: user_data::merges(user_data),
+        key_source: user_data::key_source(user_data),
+        data_source: user_data::data_source(user_data),
+        each: each(&attributes, set::EXPRESSION, set::EXPRESSIONS),
+        data: objects.or(data),
         key_parts: parts(&description),
         comment: comment(&attributes, set::USER_DATA, user_data::SET_COMMENT),
         elements: Vec::new(),
@@ -87,6 +94,15 @@ fn parts(description: &Attributes<'_>) -> Vec<u32> {
         .filter_map(|part| part.nested().find(set::PART_LENGTH)?.be32())
         .collect();
     if lengths.len() > 1 { lengths } else { Vec::new() }
+}
+
+/// What is done for each element: one instruction or a list of them.
+fn each(attributes: &Attributes<'_>, single: u16, list: u16) -> Vec<Expression> {
+    match (attributes.find(list), attributes.find(single)) {
+        (Some(list), _) => expression::all(list.nested()),
+        (None, Some(one)) => expression::single(&one.nested()).into_iter().collect(),
+        (None, None) => Vec::new(),
+    }
 }
 
 pub(super) fn elements(message: &Message<'_>) -> Option<Vec<Element>> {
@@ -109,7 +125,11 @@ fn read_element(attributes: &Attributes<'_>) -> Option<Element> {
             Some(data) => Some(expression::data(&data.nested())?),
             None => None,
         },
+        object: text(attributes, element::OBJECT),
         catch_all,
+        timeout: attributes.find(element::TIMEOUT).and_then(|a| a.be64()),
+        expires: attributes.find(element::EXPIRATION).and_then(|a| a.be64()),
+        each: each(attributes, element::EXPRESSION, element::EXPRESSIONS),
         comment: comment(attributes, element::USER_DATA, user_data::COMMENT),
     })
 }

@@ -37,6 +37,11 @@ pub(super) fn write_all(batch: &mut Batch, expressions: &[Expression], names: &S
     }
 }
 
+/// Writes one instruction that names no anonymous set.
+pub(super) fn write_one(batch: &mut Batch, expression: &Expression) {
+    write(batch, expression, &SetNames::default());
+}
+
 /// Writes a verdict or value.
 pub(super) fn write_data(batch: &mut Batch, written: &Data) {
     match written {
@@ -75,10 +80,11 @@ fn write(batch: &mut Batch, expression: &Expression, names: &SetNames) {
     }
     batch.nest(EXPRESSION_DATA, |b| {
         loads(b, expression);
+        loads_rarely(b, expression);
         compares(b, expression, names);
         sets(b, expression);
         translates(b, expression);
-        acts(b, expression);
+        acts(b, expression, names);
     });
 }
 
@@ -138,6 +144,41 @@ fn loads(b: &mut Batch, expression: &Expression) {
         Expression::Immediate { to, data } => {
             b.be32(1, to.map_or(0, register_number));
             b.nest(2, |b| write_data(b, data));
+        }
+        _ => {}
+    }
+}
+
+/// Instructions that read something, and are rarely met.
+fn loads_rarely(b: &mut Batch, expression: &Expression) {
+    match expression {
+        Expression::Socket { key, to, level } => {
+            b.be32(1, *key);
+            register(b, 2, *to);
+            optional(b, *level, |b, level| b.be32(3, level));
+        }
+        Expression::Fingerprint { to, ttl, flags } => {
+            register(b, 1, *to);
+            b.u8(2, *ttl);
+            b.be32(3, *flags);
+        }
+        Expression::Xfrm { key, to, direction, number } => {
+            register(b, 1, *to);
+            b.be32(2, *key);
+            b.u8(3, *direction);
+            b.be32(4, *number);
+        }
+        Expression::Tunnel { key, to, mode } => {
+            b.be32(1, *key);
+            register(b, 2, *to);
+            b.be32(3, *mode);
+        }
+        Expression::Inner { number, kind, flags, header_length, load } => {
+            b.be32(1, *number);
+            b.be32(2, *kind);
+            b.be32(3, *flags);
+            b.be32(4, *header_length);
+            b.nest(5, |b| write_one(b, load));
         }
         _ => {}
     }
@@ -228,6 +269,7 @@ fn sets(b: &mut Batch, expression: &Expression) {
             register(b, 7, *from);
             option_place(b, *kind, *number, *offset, *length);
         }
+        Expression::HeaderOptionReset { kind, number } => option_place(b, *kind, *number, 0, 0),
         _ => {}
     }
 }
@@ -259,12 +301,23 @@ fn translates(b: &mut Batch, expression: &Expression) {
                 register(b, 3, *port);
             }
         }
+        Expression::Duplicate { address, device } => {
+            optional(b, *address, |b, address| register(b, 1, address));
+            optional(b, *device, |b, device| register(b, 2, device));
+        }
+        Expression::Forward { device, address } => {
+            register(b, 1, *device);
+            if let Some((address, family)) = address {
+                register(b, 2, *address);
+                b.be32(3, u32::from(*family));
+            }
+        }
         _ => {}
     }
 }
 
 /// Instructions that count, limit, report, refuse or hand on.
-fn acts(b: &mut Batch, expression: &Expression) {
+fn acts(b: &mut Batch, expression: &Expression, names: &SetNames) {
     match expression {
         Expression::Reject(kind) => {
             let (kind, code) = match kind {
@@ -306,6 +359,13 @@ fn acts(b: &mut Batch, expression: &Expression) {
             b.be32(1, *count);
             b.be32(2, u32::from(*over));
         }
+        other => calls(b, other, names),
+    }
+}
+
+/// Instructions that keep an account, or call something that has a name.
+fn calls(b: &mut Batch, expression: &Expression, names: &SetNames) {
+    match expression {
         Expression::Quota { bytes, used, over } => {
             b.be64(1, *bytes);
             b.be32(2, u32::from(*over));
@@ -315,6 +375,20 @@ fn acts(b: &mut Batch, expression: &Expression) {
             b.be32(1, *kind);
             b.text(2, name);
         }
+        Expression::ObjectMap { set, from } => {
+            register(b, 3, *from);
+            names.write(b, set, 4, 5);
+        }
+        Expression::Synproxy { mss, wscale, flags } => {
+            b.be16(1, *mss);
+            b.u8(2, *wscale);
+            b.be32(3, *flags);
+        }
+        Expression::Last { used } => {
+            b.be32(1, u32::from(used.is_some()));
+            optional(b, *used, |b, used| b.be64(2, used));
+        }
+        Expression::FlowOffload { table } => b.text(1, table),
         Expression::XtMatch { name, revision, info } | Expression::XtTarget { name, revision, info } => {
             extension(b, name, *revision, info);
         }

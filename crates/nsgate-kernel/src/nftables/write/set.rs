@@ -1,11 +1,11 @@
 //! Sets and their elements.
 
-use nsgate_core::model::ruleset::{Data, Element, Set, SetData, TableId};
+use nsgate_core::model::ruleset::{Data, Element, Expression, Set, SetData, TableId};
 
 use super::super::numbers::{LIST_ELEMENT, element, message, set};
 use super::super::user_data;
 use super::command::Writer;
-use super::expression::{write_data, write_value};
+use super::expression::{self, SetNames, write_data, write_value};
 use crate::netlink::Batch;
 
 /// How many bytes of elements go into one request: an attribute can be no longer than 65535.
@@ -25,6 +25,7 @@ impl Writer<'_> {
         batch.be32(set::KEY_LENGTH, new.key_length);
         match new.data {
             None => {}
+            Some(SetData::Object(kind)) => batch.be32(set::OBJECT_KIND, kind),
             Some(SetData::Verdict) => {
                 batch.be32(set::DATA_TYPE, set::VERDICT_TYPE);
                 batch.be32(set::DATA_LENGTH, 0);
@@ -38,6 +39,13 @@ impl Writer<'_> {
         if let Some(timeout) = new.default_timeout {
             batch.be64(set::TIMEOUT, timeout);
         }
+        if let Some(interval) = new.clearing_interval {
+            batch.be32(set::CLEARING_INTERVAL, u32::try_from(interval).unwrap_or(u32::MAX));
+        }
+        if new.small {
+            batch.be32(set::POLICY, set::POLICY_MEMORY);
+        }
+        write_each(batch, &new.each, set::EXPRESSION, set::EXPRESSIONS);
         // The kernel gives a constant set just the room it is told that it needs.
         let size = new.size.or((new.anonymous && new.constant).then_some(new.elements.len() as u32));
         let parts = if is_ranged_concatenation(new) { &new.key_parts[..] } else { &[] };
@@ -113,6 +121,16 @@ fn write_element(batch: &mut Batch, new: &Element, with_data: bool) {
     if !with_data {
         return;
     }
+    if let Some(timeout) = new.timeout {
+        batch.be64(element::TIMEOUT, timeout);
+    }
+    if let Some(expires) = new.expires {
+        batch.be64(element::EXPIRATION, expires);
+    }
+    if let Some(object) = &new.object {
+        batch.text(element::OBJECT, object);
+    }
+    write_each(batch, &new.each, element::EXPRESSION, element::EXPRESSIONS);
     match &new.data {
         Some(data @ (Data::Value(_) | Data::Verdict(_))) => batch.nest(element::DATA, |b| write_data(b, data)),
         None => {}
@@ -122,12 +140,22 @@ fn write_element(batch: &mut Batch, new: &Element, with_data: bool) {
     }
 }
 
+/// Writes what is done for each element: one instruction, or a list of them.
+fn write_each(batch: &mut Batch, each: &[Expression], single: u16, list: u16) {
+    match each {
+        [] => {}
+        [one] => batch.nest(single, |b| expression::write_one(b, one)),
+        many => batch.nest(list, |b| expression::write_all(b, many, &SetNames::default())),
+    }
+}
+
 fn flags(of: &Set) -> u32 {
     [
         (of.anonymous, set::FLAG_ANONYMOUS),
         (of.constant, set::FLAG_CONSTANT),
         (of.interval, set::FLAG_INTERVAL),
-        (of.data.is_some(), set::FLAG_MAP),
+        (of.data.is_some() && !leads_to_objects(of), set::FLAG_MAP),
+        (leads_to_objects(of), set::FLAG_OBJECT),
         (of.timeout, set::FLAG_TIMEOUT),
         (of.dynamic, set::FLAG_DYNAMIC),
         (is_ranged_concatenation(of), set::FLAG_CONCATENATED),
@@ -135,6 +163,10 @@ fn flags(of: &Set) -> u32 {
     .into_iter()
     .filter(|(given, _)| *given)
     .fold(0, |flags, (_, flag)| flags | flag)
+}
+
+fn leads_to_objects(of: &Set) -> bool {
+    matches!(of.data, Some(SetData::Object(_)))
 }
 
 fn is_ranged_concatenation(of: &Set) -> bool {

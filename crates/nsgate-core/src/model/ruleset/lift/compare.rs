@@ -1,17 +1,18 @@
 //! What a comparison asks, given what was loaded.
 
 use super::super::expression::{Base, CmpOp};
-use super::super::header::{Context, HeaderField};
+use super::super::header::Context;
+use super::super::header_option::field_at;
 use super::super::lower::{checksum, prefix_mask};
 use super::super::selector::Selector;
-use super::super::statement::{Part, Relation, Right, Statement, Value};
+use super::super::statement::{Part, Relation, Right, Shift, Statement, Value};
 use super::super::value;
-use super::super::value_type::{Kind, ValueType};
+use super::super::value_type::{Kind, Order, ValueType};
 use super::registers::{Loaded, Slot, Source};
 
 /// The questions behind a comparison: several where one instruction compares fields that stand side by side.
 pub(super) fn compare(context: &Context, loaded: &Loaded, op: CmpOp, bytes: &[u8]) -> Option<Vec<Statement>> {
-    if let (Source::Payload { base, offset, length }, None) = (&loaded.source, &loaded.bits) {
+    if let (Source::Payload { base, offset, length }, true) = (&loaded.source, loaded.is_plain()) {
         (bytes.len() == *length as usize).then_some(())?;
         if context.field_at(*base, offset.checked_mul(8)?, length.checked_mul(8)?).is_none() {
             return side_by_side(context, (*base, *offset), op, bytes)
@@ -24,6 +25,11 @@ pub(super) fn compare(context: &Context, loaded: &Loaded, op: CmpOp, bytes: &[u8
     }
     let part = part(context, loaded)?;
     let kind = part.kind()?;
+    if part.is_plain() && kind.order == Order::Network && has_prefixes(kind.value_type) && bytes.len() < kind.length {
+        return beginning_of(part.selector, kind, op, bytes).map(|statement| vec![statement]);
+    }
+    // Whether something is there is one byte, but some versions of nft compare four.
+    let kind = if kind.value_type == ValueType::Existence { Kind { length: bytes.len(), ..kind } } else { kind };
     let bytes = exact(kind, &kind.turned(bytes));
     Some(vec![
         flags(&part, kind, op, &bytes)
@@ -34,6 +40,9 @@ pub(super) fn compare(context: &Context, loaded: &Loaded, op: CmpOp, bytes: &[u8
 
 /// What was read, by its name where it has one.
 pub(super) fn part(context: &Context, loaded: &Loaded) -> Option<Part> {
+    if let Some((part, _)) = narrow(context, loaded) {
+        return Some(part);
+    }
     let selector = match &loaded.source {
         Source::Selector(selector) => selector.clone(),
         Source::Payload { base, offset, length } => {
@@ -46,7 +55,38 @@ pub(super) fn part(context: &Context, loaded: &Loaded) -> Option<Part> {
     };
     let kind = selector.kind()?;
     let bits = loaded.bits.as_ref().map(|(mask, xor)| (kind.turned(mask), kind.turned(xor)));
-    Some(Part { selector, bits, turned: loaded.turned })
+    Some(Part { selector, before: loaded.before, bits, after: loaded.after, turned: loaded.turned })
+}
+
+/// A field that does not fill its bytes, of which the other bits were masked out, and how far it stands too far left.
+pub(super) fn narrow(context: &Context, loaded: &Loaded) -> Option<(Part, u32)> {
+    let (mask, xor) = loaded.bits.as_ref()?;
+    (loaded.before.is_none() && !loaded.turned && xor.iter().all(|b| *b == 0)).then_some(())?;
+    let first = u32::try_from(mask.iter().position(|b| *b != 0)?).ok()?;
+    let skip = first * 8 + mask[first as usize].leading_zeros();
+    let bits = mask.iter().map(|b| b.count_ones()).sum();
+    let selector = match &loaded.source {
+        Source::Payload { base, offset, .. } => {
+            Selector::Header(context.field_at(*base, offset.checked_mul(8)?.checked_add(skip)?, bits)?)
+        }
+        Source::Selector(Selector::Option { kind, number, offset, present: false, .. }) => {
+            let offset = offset.checked_add(skip)?;
+            field_at(*kind, *number, offset, bits)?;
+            Selector::Option { kind: *kind, number: *number, offset, bits, present: false }
+        }
+        Source::Selector(_) => return None,
+    };
+    let (own_mask, shift) = selector.mask()?;
+    let place = match &loaded.source {
+        Source::Payload { offset, length, .. } => (*offset, *length),
+        Source::Selector(whole) => whole.bytes()?,
+    };
+    (own_mask == *mask && selector.bytes() == Some(place)).then_some(())?;
+    match loaded.after {
+        None => Some((Part::plain(selector), shift)),
+        Some(Shift::Right(by)) if by == shift => Some((Part { after: loaded.after, ..Part::plain(selector) }, 0)),
+        Some(_) => None,
+    }
 }
 
 /// The setting of a field that is smaller than what was written, or that was read, changed and written back.
@@ -101,25 +141,27 @@ fn beginning(context: &Context, (base, offset): (Base, u32), op: CmpOp, bytes: &
     Some(vec![plain(Part::plain(Selector::Header(field)), op, Right::Prefix(whole, bits))])
 }
 
+/// The first bytes of an address that is no field of the packet.
+fn beginning_of(selector: Selector, kind: Kind, op: CmpOp, bytes: &[u8]) -> Option<Statement> {
+    matches!(op, CmpOp::Eq | CmpOp::Neq).then_some(())?;
+    let bits = bytes.len() as u32 * 8;
+    let mut whole = bytes.to_vec();
+    whole.resize(kind.length, 0);
+    Some(plain(Part::plain(selector), op, Right::Prefix(whole, bits)))
+}
+
 /// A field that does not fill its bytes.
 fn within_bytes(context: &Context, loaded: &Loaded, op: CmpOp, bytes: &[u8]) -> Option<Statement> {
-    let (Source::Payload { base, offset, length }, Some((mask, xor))) = (&loaded.source, &loaded.bits) else {
-        return None;
-    };
-    xor.iter().all(|b| *b == 0).then_some(())?;
-    let first = u32::try_from(mask.iter().position(|b| *b != 0)?).ok()?;
-    let skip = first * 8 + mask[first as usize].leading_zeros();
-    let field: &'static HeaderField = context.field_at(
-        *base,
-        offset.checked_mul(8)?.checked_add(skip)?,
-        mask.iter().map(|b| b.count_ones()).sum(),
-    )?;
-    let (own_mask, shift) = field.mask()?;
-    (own_mask == *mask && field.bytes() == (*offset, *length)).then_some(())?;
+    let (part, shift) = narrow(context, loaded)?;
+    let bytes = unshifted(part.selector.kind()?, bytes, shift)?;
+    Some(plain(part, op, Right::Value(bytes)))
+}
+
+/// A value that stands this many bits too far left, put where numbers stand; none if there are other bits in it.
+pub(super) fn unshifted(kind: Kind, bytes: &[u8], shift: u32) -> Option<Vec<u8>> {
     let number = value::number(bytes)?;
-    (number & ((1 << shift) - 1) == 0).then_some(())?;
-    let bytes = value::fitting(field.kind(), number >> shift)?;
-    Some(plain(Part::plain(Selector::Header(field)), op, Right::Value(bytes)))
+    (number.trailing_zeros() >= shift).then_some(())?;
+    value::fitting(kind, number.checked_shr(shift)?)
 }
 
 /// Any or none of some flags.

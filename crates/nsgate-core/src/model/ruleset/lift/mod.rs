@@ -7,7 +7,7 @@ mod compare;
 mod registers;
 
 use self::registers::{Loaded, Registers, Slot};
-use super::expression::{Data, Expression, Nat, Register};
+use super::expression::{CtKey, Data, Expression, Nat, Register};
 use super::header::Context;
 use super::lower::{NAT_ADDRESS, NAT_PORT};
 use super::selector::Selector;
@@ -45,7 +45,9 @@ fn without_implied(family: TableFamily, statements: &[Statement]) -> Vec<Stateme
     while index < statements.len() {
         let implied = (1..=MOST).rev().find(|count| {
             let Some(target) = statements.get(index + count) else { return false };
-            context.clone().require(target) == statements[index..index + count]
+            let questions = &statements[index..index + count];
+            let told = needs_transport(target) && questions.iter().any(asks_for_transport);
+            !told && context.clone().require(target) == *questions
         });
         index += implied.unwrap_or(0);
         context.pass(&statements[index]);
@@ -53,6 +55,24 @@ fn without_implied(family: TableFamily, statements: &[Statement]) -> Vec<Stateme
         index += 1;
     }
     kept
+}
+
+fn asks_for_transport(statement: &Statement) -> bool {
+    /// NFT_META_L4PROTO.
+    const TRANSPORT: Selector = Selector::Meta(super::MetaKey(16));
+    matches!(statement, Statement::Match { left, .. } if matches!(&left[..], [part] if part.selector == TRANSPORT))
+}
+
+/// Whether nft wants to be told the transport protocol before this statement, whatever it reads itself.
+fn needs_transport(statement: &Statement) -> bool {
+    match statement {
+        Statement::Nat { address, port, .. } | Statement::TransparentProxy { address, port, .. } => {
+            port.as_ref().is_some_and(|p| *p != Value::SameMap)
+                || (port.is_none() && matches!(address, Some(Value::Map { .. })))
+        }
+        Statement::Masquerade { port, .. } | Statement::Redirect { port, .. } => port.is_some(),
+        _ => false,
+    }
 }
 
 struct Lift<'a> {
@@ -93,13 +113,26 @@ impl Lift<'_> {
                 (*to, Slot::Loaded(Loaded::payload(*base, *offset, *length)))
             }
             Expression::Meta { key, to } => (*to, Slot::of(Selector::Meta(*key))),
-            Expression::Ct { key, to, direction } => (*to, Slot::of(Selector::Ct(*key, *direction))),
+            Expression::Ct { key, to, direction } => (*to, Slot::of(self.connection(*key, *direction))),
             Expression::Fib { to, result, flags } => (*to, Slot::of(Selector::Fib { result: *result, flags: *flags })),
             Expression::Route { key, to } => (*to, Slot::of(Selector::Route(*key))),
             Expression::HeaderOption { to, kind, number, offset, length, present } => {
-                let (kind, number, offset, length, present) = (*kind, *number, *offset, *length, *present);
-                (*to, Slot::of(Selector::Option { kind, number, offset, length, present }))
+                let (Some(offset), Some(bits)) = (offset.checked_mul(8), length.checked_mul(8)) else { return false };
+                let (kind, number, present) = (*kind, *number, *present);
+                (*to, Slot::of(Selector::Option { kind, number, offset, bits, present }))
             }
+            Expression::Socket { key, to, level } => (*to, Slot::of(Selector::Socket { key: *key, level: *level })),
+            Expression::Fingerprint { to, ttl, flags } => {
+                (*to, Slot::of(Selector::Fingerprint { ttl: *ttl, flags: *flags }))
+            }
+            Expression::Xfrm { key, to, direction, number } => {
+                (*to, Slot::of(Selector::Xfrm { key: *key, direction: *direction, number: *number }))
+            }
+            Expression::Tunnel { key, to, mode } => (*to, Slot::of(Selector::Tunnel { key: *key, mode: *mode })),
+            Expression::Inner { kind, load, .. } => match inner(*kind, load) {
+                Some(loaded) => loaded,
+                None => return false,
+            },
             Expression::Number { to, random, modulus, offset } => {
                 (*to, Slot::of(Selector::Number { random: *random, modulus: *modulus, offset: *offset }))
             }
@@ -141,8 +174,13 @@ impl Lift<'_> {
             Expression::Range { from, inverted, low, high } => {
                 let (part, kind) = self.part_and_kind(*from)?;
                 let relation = if *inverted { Relation::UNEQUAL } else { Relation::EQUAL };
-                let right = Right::Range(kind.turned(low), kind.turned(high));
-                Statement::Match { left: vec![part], relation, right }
+                let [low, high] = match compare::narrow(&self.context, self.registers.loaded(*from)?) {
+                    Some((_, shift)) if shift > 0 => {
+                        [compare::unshifted(kind, low, shift)?, compare::unshifted(kind, high, shift)?]
+                    }
+                    _ => [kind.turned(low), kind.turned(high)],
+                };
+                Statement::Match { left: vec![part], relation, right: Right::Range(low, high) }
             }
             Expression::Lookup { set, from, to, verdict, inverted } => {
                 let left = self.parts(*from, self.set(set).map(|s| s.key_length as usize))?;
@@ -159,13 +197,35 @@ impl Lift<'_> {
             Expression::MetaSet { key, from } => self.assignment(Selector::Meta(*key), *from)?,
             Expression::CtSet { key, from, direction } => self.assignment(Selector::Ct(*key, *direction), *from)?,
             Expression::HeaderOptionSet { from, kind, number, offset, length } => {
-                let (kind, number, offset, length) = (*kind, *number, *offset, *length);
-                self.assignment(Selector::Option { kind, number, offset, length, present: false }, *from)?
+                let (kind, number, offset, bits) = (*kind, *number, offset.checked_mul(8)?, length.checked_mul(8)?);
+                self.assignment(Selector::Option { kind, number, offset, bits, present: false }, *from)?
             }
             Expression::PayloadSet { from, base, offset, length, checksum } => {
                 compare::written(&self.context, self.registers.slot(*from)?, (*base, *offset, *length), *checksum)
                     .or_else(|| self.field_assignment(*from, (*base, *offset, *length), *checksum))?
             }
+            Expression::Reject(kind) => Statement::Reject(*kind),
+            Expression::Immediate { to: None, data: Data::Verdict(verdict) } => Statement::Verdict(verdict.clone()),
+            Expression::Counter { .. }
+            | Expression::Synproxy { .. }
+            | Expression::Last { .. }
+            | Expression::FlowOffload { .. }
+            | Expression::HeaderOptionReset { .. }
+            | Expression::Limit { .. }
+            | Expression::Log { .. }
+            | Expression::ConnectionLimit { .. }
+            | Expression::Quota { .. }
+            | Expression::Notrack
+            | Expression::Queue { .. }
+            | Expression::Object { .. } => Statement::Plain(expression.clone()),
+            other => self.passage(other)?,
+        };
+        Some(vec![statement])
+    }
+
+    /// The statement of an instruction that sends a packet elsewhere, or calls what a map leads to.
+    fn passage(&self, expression: &Expression) -> Option<Statement> {
+        Some(match expression {
             Expression::Nat(nat) => self.nat(nat)?,
             Expression::Masquerade { port, flags } => {
                 Statement::Masquerade { port: self.port(*port)?, flags: flags.0 & !NAT_PORT }
@@ -175,19 +235,37 @@ impl Lift<'_> {
             }
             Expression::TransparentProxy { .. } => self.transparent_proxy(expression)?,
             Expression::Update { inverted: false, .. } => self.update(expression)?,
-            Expression::Reject(kind) => Statement::Reject(*kind),
-            Expression::Immediate { to: None, data: Data::Verdict(verdict) } => Statement::Verdict(verdict.clone()),
-            Expression::Counter { .. }
-            | Expression::Limit { .. }
-            | Expression::Log { .. }
-            | Expression::ConnectionLimit { .. }
-            | Expression::Quota { .. }
-            | Expression::Notrack
-            | Expression::Queue { .. }
-            | Expression::Object { .. } => Statement::Plain(expression.clone()),
+            Expression::Duplicate { address, device } => {
+                let kind = address_type(self.context.family.number()).kind();
+                let address = some_or(address.map(|a| self.value(a, kind)))?;
+                let device = some_or(device.map(|d| self.value(d, ValueType::InterfaceIndex.kind())))?;
+                Statement::Duplicate { address, device }
+            }
+            Expression::Forward { device, address } => {
+                let address = match address {
+                    Some((from, family)) => Some((self.value(*from, address_type(*family).kind())?, *family)),
+                    None => None,
+                };
+                Statement::Forward { address, device: self.value(*device, ValueType::InterfaceIndex.kind())? }
+            }
+            Expression::ObjectMap { set, from } => {
+                let key = self.parts(*from, self.set(set).map(|s| s.key_length as usize))?;
+                Statement::ObjectMap { key, map: set.clone() }
+            }
             _ => return None,
-        };
-        Some(vec![statement])
+        })
+    }
+
+    /// An address of the connection goes by the family of the table.
+    fn connection(&self, key: CtKey, direction: Option<u8>) -> Selector {
+        match (key.0, direction, self.context.family) {
+            (8 | 9, Some(direction), TableFamily::Ip | TableFamily::Ip6) => Selector::CtAddress {
+                source: key.0 == 8,
+                reply: direction != 0,
+                wide: self.context.family == TableFamily::Ip6,
+            },
+            _ => Selector::Ct(key, direction),
+        }
     }
 
     fn transparent_proxy(&self, expression: &Expression) -> Option<Statement> {
@@ -267,9 +345,11 @@ impl Lift<'_> {
         checksum: (u32, u32, u32),
     ) -> Option<Statement> {
         let (base, offset, length) = place;
-        let field = self.context.field_at(base, offset.checked_mul(8)?, length.checked_mul(8)?)?;
-        (super::lower::checksum(field) == checksum).then_some(())?;
-        self.assignment(Selector::Header(field), from)
+        let (offset, bits) = (offset.checked_mul(8)?, length.checked_mul(8)?);
+        let field = self.context.field_at(base, offset, bits).map(Selector::Header);
+        let raw = Selector::Raw { base, offset, bits };
+        let target = field.into_iter().chain([raw]).find(|target| super::lower::checksum_of(target) == checksum)?;
+        self.assignment(target, from)
     }
 
     /// What stands in a register, to be put where values of this kind belong.
@@ -320,6 +400,24 @@ impl Lift<'_> {
     }
 }
 
+/// What is read from the packet within a tunnel's packet; nothing says yet which protocol is there.
+fn inner(kind: u32, load: &Expression) -> Option<(Register, Slot)> {
+    let tunnel = match kind {
+        1 => "vxlan",
+        2 => "geneve",
+        _ => "inner",
+    };
+    let (to, selector) = match load {
+        Expression::Payload { to, base, offset, length } => {
+            let (offset, bits) = (offset.checked_mul(8)?, length.checked_mul(8)?);
+            (*to, Selector::Raw { base: *base, offset, bits })
+        }
+        Expression::Meta { key, to } => (*to, Selector::Meta(*key)),
+        _ => return None,
+    };
+    Some((to, Slot::of(Selector::Inner { tunnel, selector: Box::new(selector) })))
+}
+
 /// The type of a translation's addresses.
 fn address_type(family: u8) -> ValueType {
     if family == 10 { ValueType::Ipv6Address } else { ValueType::Ipv4Address }
@@ -353,8 +451,17 @@ fn read_registers(expression: &Expression) -> Vec<Register> {
         | Expression::MetaSet { from, .. }
         | Expression::CtSet { from, .. }
         | Expression::PayloadSet { from, .. }
+        | Expression::ObjectMap { from, .. }
         | Expression::HeaderOptionSet { from, .. }
         | Expression::Update { key: from, .. } => vec![*from],
+        Expression::Duplicate { address, device } => [*address, *device].into_iter().flatten().collect(),
+        Expression::Forward { device, address } => {
+            [address.map(|a| a.0), Some(*device)].into_iter().flatten().collect()
+        }
+        Expression::TransparentProxy { address, port, .. } => [*address, *port].into_iter().flatten().collect(),
+        Expression::Masquerade { port, .. } | Expression::Redirect { port, .. } => {
+            port.iter().map(|ends| ends.0).collect()
+        }
         Expression::Nat(nat) => [nat.address, nat.port].into_iter().flatten().map(|ends| ends.0).collect(),
         _ => Vec::new(),
     }

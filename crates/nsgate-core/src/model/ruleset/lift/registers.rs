@@ -2,7 +2,7 @@
 
 use super::super::expression::{Base, Bitwise, Expression, Register};
 use super::super::selector::Selector;
-use super::super::statement::Part;
+use super::super::statement::{Part, Shift};
 
 /// The content of a register.
 #[derive(Clone, Debug)]
@@ -24,8 +24,12 @@ pub(super) enum Slot {
 #[derive(Clone, Debug)]
 pub(super) struct Loaded {
     pub(super) source: Source,
+    /// How far its bits were moved first.
+    pub(super) before: Option<Shift>,
     /// Bits kept and bits turned over, as they stood in the register.
     pub(super) bits: Option<(Vec<u8>, Vec<u8>)>,
+    /// How far its bits were moved then.
+    pub(super) after: Option<Shift>,
     /// It was brought into network order.
     pub(super) turned: bool,
 }
@@ -52,20 +56,42 @@ struct Entry {
 
 impl Slot {
     pub(super) fn of(selector: Selector) -> Self {
-        Self::Loaded(Loaded { source: Source::Selector(selector), bits: None, turned: false })
+        Self::Loaded(Loaded {
+            source: Source::Selector(selector),
+            before: None,
+            bits: None,
+            after: None,
+            turned: false,
+        })
     }
 }
 
 impl Loaded {
     pub(super) fn payload(base: Base, offset: u32, length: u32) -> Self {
-        Self { source: Source::Payload { base, offset, length }, bits: None, turned: false }
+        Self { source: Source::Payload { base, offset, length }, before: None, bits: None, after: None, turned: false }
+    }
+
+    /// Nothing was done with it since.
+    pub(super) fn is_plain(&self) -> bool {
+        (self.before, &self.bits, self.after, self.turned) == (None, &None, None, false)
+    }
+
+    /// Moves its bits; none if that was done twice already.
+    fn shift(&mut self, by: Shift) -> Option<()> {
+        let place = if self.bits.is_none() { &mut self.before } else { &mut self.after };
+        place.is_none().then_some(())?;
+        *place = Some(by);
+        Some(())
     }
 
     /// How many bytes it has.
     pub(super) fn length(&self) -> usize {
         match &self.source {
             Source::Payload { length, .. } => *length as usize,
-            Source::Selector(selector) => selector.kind().map_or(4, |k| k.length),
+            Source::Selector(selector) => match selector.bytes() {
+                Some((_, length)) => length as usize,
+                None => selector.kind().map_or(4, |k| k.length),
+            },
         }
     }
 }
@@ -113,10 +139,20 @@ impl Registers {
 
     /// The register's content after a bit operation, if it can be told in one step.
     pub(super) fn masked(&self, from: Register, operation: &Bitwise) -> Option<Slot> {
-        let Bitwise::Bool { mask, xor } = operation else { return None };
         let loaded = self.loaded(from)?;
-        (loaded.bits.is_none() && !loaded.turned && mask.len() == loaded.length()).then_some(())?;
-        Some(Slot::Loaded(Loaded { bits: Some((mask.clone(), xor.clone())), ..loaded.clone() }))
+        (!loaded.turned && loaded.after.is_none()).then_some(())?;
+        let mut changed = loaded.clone();
+        match operation {
+            Bitwise::Bool { mask, xor } => {
+                let fits = loaded.bits.is_none() && mask.len() == loaded.length() && xor.len() == mask.len();
+                fits.then_some(())?;
+                changed.bits = Some((mask.clone(), xor.clone()));
+            }
+            Bitwise::ShiftLeft(by) => changed.shift(Shift::Left(*by))?,
+            Bitwise::ShiftRight(by) => changed.shift(Shift::Right(*by))?,
+            Bitwise::With(..) => return None,
+        }
+        Some(Slot::Loaded(changed))
     }
 
     /// The register's content in network order, if it is something read.

@@ -37,7 +37,8 @@ impl DataKind {
     /// What a set that exists leads to.
     pub(super) fn of(set: &Set) -> Self {
         match set.data {
-            None => Self::None,
+            // The names of objects are not read from text.
+            None | Some(SetData::Object(_)) => Self::None,
             Some(SetData::Verdict) => Self::Verdict,
             Some(SetData::Value { data_type, length }) => {
                 if let Some(kind) = range_kind(data_type, length) {

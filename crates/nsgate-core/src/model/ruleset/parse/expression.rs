@@ -48,7 +48,7 @@ fn part(cursor: &mut Cursor<'_>, depth: usize) -> Result<Part, ParseError> {
         } else if cursor.take_sign("^") || cursor.take_word("xor") {
             '^'
         } else {
-            return Ok(Part { selector, bits, turned: false });
+            return Ok(Part { bits, ..Part::plain(selector) });
         };
         let operand = bit_operand(cursor, kind)?;
         let (mask, xor) = bits.unwrap_or((vec![0xff; kind.length], vec![0; kind.length]));

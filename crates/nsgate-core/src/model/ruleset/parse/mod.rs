@@ -13,7 +13,7 @@ mod statement;
 use self::command::Commands;
 use self::lexer::Cursor;
 use self::statement::RuleParser;
-use super::{Command, Rule, Ruleset, Set, TableFamily};
+use super::{Command, Part, Rule, Ruleset, Set, TableFamily};
 
 /// The longest text that is read, in bytes.
 pub const LONGEST: usize = 16 << 20;
@@ -48,6 +48,14 @@ pub fn rule(family: TableFamily, sets: &[Set], text: &str) -> Result<NewRule, Pa
     cursor.skip_ends();
     cursor.at_end()?;
     Ok(new)
+}
+
+/// Reads what values are taken from, such as `ip saddr . vlan id`; none if it is not known.
+pub(super) fn operand(text: &str) -> Option<Vec<Part>> {
+    let mut cursor = Cursor::new(text).ok()?;
+    let parts = expression::operand(&mut cursor, 0).ok()?;
+    cursor.at_end().ok()?;
+    Some(parts)
 }
 
 /// Reads commands (`add rule ...`, `table ... { ... }` and so on); `known` holds the tables that exist already.

@@ -109,8 +109,10 @@ impl<'a, 'text> RuleParser<'a, 'text> {
             let map = self.set(&mut left, &DataKind::Verdict)?;
             return Ok(Statement::VerdictMap { left, map });
         }
-        if let ([Part { selector, bits: None, .. }], true) = (&left[..], self.cursor.peek_word() == Some("set")) {
-            let target = selector.clone();
+        if let ([part], true) = (&left[..], self.cursor.peek_word() == Some("set"))
+            && part.is_plain()
+        {
+            let target = part.selector.clone();
             self.cursor.advance();
             let Some(kind) = target.kind() else { return Err(self.cursor.error("something that can be set")) };
             let value = self.value(kind)?;
@@ -186,7 +188,7 @@ impl<'a, 'text> RuleParser<'a, 'text> {
             }
             return Ok(name);
         }
-        let narrow = left.iter().any(|p| matches!(p.selector, Selector::Header(f) if f.mask().is_some()));
+        let narrow = left.iter().any(|p| p.selector.mask().is_some() && !matches!(p.selector, Selector::Raw { .. }));
         if narrow {
             return Err(self.cursor.error("one value: sets of fields narrower than a byte are not supported"));
         }

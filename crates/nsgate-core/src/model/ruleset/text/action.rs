@@ -1,6 +1,7 @@
 //! What rules do, as text.
 
 use super::super::expression::{Expression, RejectKind, Verdict};
+use super::super::selector::Selector;
 use super::super::value_type::ValueType;
 use super::super::{TableFamily, value, xt};
 use super::{plain, quoted};
@@ -120,12 +121,35 @@ pub(super) fn by_itself(expression: &Expression) -> String {
             let range = if last == *number { number.to_string() } else { format!("{number}-{last}") };
             format!("queue{flags} to {range}")
         }
-        Expression::Object { kind, name } => {
-            let words = OBJECTS.iter().find(|(number, _)| number == kind).map_or("object", |(_, words)| *words);
-            format!("{words} {}", quoted(name))
+        Expression::Object { kind, name } => format!("{} {}", object_words(*kind), quoted(name)),
+        Expression::HeaderOptionReset { kind, number } => {
+            let option = Selector::Option { kind: *kind, number: *number, offset: 0, bits: 8, present: true };
+            format!("reset {option}")
         }
+        Expression::Synproxy { mss, wscale, flags } => {
+            ["synproxy".to_owned()].into_iter().chain(synproxy(*mss, *wscale, *flags)).collect::<Vec<_>>().join(" ")
+        }
+        Expression::Last { used: None } => "last".into(),
+        Expression::Last { used: Some(ago) } => format!("last used {}", value::duration(*ago)),
+        Expression::FlowOffload { table } => format!("flow add @{}", plain(table)),
         other => opaque(other),
     }
+}
+
+/// The words before the name of an object of this kind.
+pub(super) fn object_words(kind: u32) -> &'static str {
+    OBJECTS.iter().find(|(number, _)| *number == kind).map_or("object", |(_, words)| *words)
+}
+
+/// The parameters of a synproxy.
+pub(super) fn synproxy(mss: u16, wscale: u8, flags: u32) -> Vec<String> {
+    let given = [
+        (1, format!("mss {mss}")),
+        (2, format!("wscale {wscale}")),
+        (8, "timestamp".to_owned()),
+        (4, "sack-perm".to_owned()),
+    ];
+    given.into_iter().filter(|(bit, _)| flags & bit != 0).map(|(_, text)| text).collect()
 }
 
 /// An instruction that nft's language has no words for, or whose meaning was not found.

@@ -4,6 +4,7 @@
 //! instructions that nsgate does not model), which is shown as such.
 
 mod action;
+mod object;
 mod rule;
 mod set;
 
@@ -14,7 +15,8 @@ pub(super) use self::action::{
 };
 pub use self::rule::{comment, operand, rule};
 pub(super) use self::set::{elements, set_block};
-use super::{BaseChain, Chain, Ruleset, Table, TableFamily, names};
+use super::expression::{Data, Expression, Verdict};
+use super::{BaseChain, Chain, Rule, Ruleset, Table, TableFamily, names};
 
 impl fmt::Display for Ruleset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,10 +31,17 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "table {} {} {{", self.family, plain(&self.name))?;
         let mut first = true;
-        let parts = table_parts(self.dormant, self.owner.is_some(), self.comment.as_deref());
-        for part in &parts {
+        let flags = [(self.dormant, "dormant"), (self.owner.is_some(), "owner"), (self.persistent, "persist")];
+        for part in &table_parts(&flags, self.comment.as_deref()) {
             writeln!(f, "\t{part}")?;
             first = false;
+        }
+        for object in &self.objects {
+            writeln!(f, "{}\t{} {{", blank(&mut first), object::heading(object))?;
+            for part in object::parts(object) {
+                writeln!(f, "\t\t{part}")?;
+            }
+            writeln!(f, "\t}}")?;
         }
         for set in self.sets.iter().filter(|s| !s.anonymous) {
             writeln!(f, "{}\t{} {} {{", blank(&mut first), set_word(set.data.is_some()), plain(&set.name))?;
@@ -41,7 +50,14 @@ impl fmt::Display for Table {
             }
             writeln!(f, "\t}}")?;
         }
-        for chain in &self.chains {
+        for flow_table in &self.flow_tables {
+            writeln!(f, "{}\tflowtable {} {{", blank(&mut first), plain(&flow_table.name))?;
+            for part in object::flow_table_parts(self.family, flow_table) {
+                writeln!(f, "\t\t{part}")?;
+            }
+            writeln!(f, "\t}}")?;
+        }
+        for chain in self.chains.iter().filter(|c| !c.anonymous) {
             write!(f, "{}{}", blank(&mut first), ChainText { table: self, chain })?;
         }
         writeln!(f, "}}")
@@ -62,18 +78,50 @@ impl fmt::Display for ChainText<'_> {
             writeln!(f, "\t\tcomment {}", quoted(comment))?;
         }
         if let Some(base) = &chain.base {
-            writeln!(f, "\t\t{};", base_parts(table.family, base).join("; "))?;
+            let mut parts = base_parts(table.family, base);
+            if chain.offload {
+                parts.insert(1, "flags offload".into());
+            }
+            writeln!(f, "\t\t{};", parts.join("; "))?;
         }
         for rule in &chain.rules {
-            writeln!(f, "\t\t{}", self::rule(table.family, &table.sets, rule))?;
+            write_rule(f, table, rule, 2)?;
         }
         writeln!(f, "\t}}")
     }
 }
 
+/// A rule on a line of its own; a chain that only it has stands within it, in braces.
+fn write_rule(f: &mut fmt::Formatter<'_>, table: &Table, rule: &Rule, depth: usize) -> fmt::Result {
+    /// The kernel lets chains call one another no deeper.
+    const DEEPEST: usize = 16;
+    let text = self::rule(table.family, &table.sets, rule);
+    let own = rule.expressions.iter().find_map(|e| match e {
+        Expression::Immediate {
+            data: Data::Verdict(verdict @ (Verdict::Jump(name) | Verdict::Goto(name))), ..
+        } => {
+            let chain = table.chain(name).filter(|c| c.anonymous && depth < DEEPEST)?;
+            Some((chain, action::verdict(verdict)))
+        }
+        _ => None,
+    });
+    let indent = "\t".repeat(depth);
+    let Some((chain, (head, tail), call)) =
+        own.as_ref().and_then(|(chain, call)| Some((chain, text.split_once(call.as_str())?, call)))
+    else {
+        return writeln!(f, "{indent}{text}");
+    };
+    let word = call.split(' ').next().unwrap_or_default();
+    writeln!(f, "{indent}{head}{word} {{")?;
+    for rule in &chain.rules {
+        write_rule(f, table, rule, depth + 1)?;
+    }
+    writeln!(f, "{indent}}}{tail}")
+}
+
 /// What stands behind a table's name: its flags and comment in braces, or nothing.
 pub(super) fn table_block(dormant: bool, owned: bool, comment: Option<&str>) -> String {
-    block(&table_parts(dormant, owned, comment))
+    block(&table_parts(&[(dormant, "dormant"), (owned, "owner")], comment))
 }
 
 /// What stands behind a chain's name when it is made.
@@ -99,9 +147,9 @@ pub(super) fn quoted(text: &str) -> String {
     format!("\"{plain}\"")
 }
 
-fn table_parts(dormant: bool, owned: bool, comment: Option<&str>) -> Vec<String> {
-    let flags: Vec<_> = [(dormant, "dormant"), (owned, "owner")].into_iter().filter(|f| f.0).map(|f| f.1).collect();
-    let flags = (!flags.is_empty()).then(|| format!("flags {}", flags.join(", ")));
+fn table_parts(flags: &[(bool, &str)], comment: Option<&str>) -> Vec<String> {
+    let flags: Vec<_> = flags.iter().filter(|f| f.0).map(|f| f.1).collect();
+    let flags = (!flags.is_empty()).then(|| format!("flags {}", flags.join(",")));
     flags.into_iter().chain(comment.map(|c| format!("comment {}", quoted(c)))).collect()
 }
 

@@ -3,9 +3,9 @@
 use super::super::expression::CmpOp;
 use super::super::header::{Context, ETHERTYPE_IP6};
 use super::super::selector::Selector;
-use super::super::statement::{Part, Relation, Right, Statement, Value};
+use super::super::statement::{Part, Relation, Right, Shift, Statement, Value};
 use super::super::value_type::{Kind, ValueType};
-use super::super::{Rule, Set, TableFamily, lift, value, xt};
+use super::super::{Rule, Set, SetData, TableFamily, lift, value, xt};
 use super::set::elements_as;
 use super::{action, plain, quoted};
 
@@ -79,6 +79,15 @@ impl Writer<'_> {
             Statement::Update { set, operation, key, data, timeout, each } => {
                 self.update(set, *operation, key, data.as_ref(), *timeout, each)
             }
+            Statement::Duplicate { address, device } => self.duplicate(address.as_ref(), device.as_ref()),
+            Statement::Forward { address, device } => self.forward(address.as_ref(), device),
+            Statement::ObjectMap { key, map } => {
+                let kind = self.sets.iter().find(|s| s.name == *map).and_then(|s| match s.data {
+                    Some(SetData::Object(kind)) => Some(kind),
+                    _ => None,
+                });
+                format!("{} {} map {}", action::object_words(kind.unwrap_or(0)), operand(key), self.set(map, key, None))
+            }
             Statement::Reject(kind) => action::reject(self.family, self.in_ipv6, *kind),
             Statement::Verdict(verdict) => action::verdict(verdict),
             Statement::Plain(expression) => action::by_itself(expression),
@@ -99,7 +108,7 @@ impl Writer<'_> {
             return format!("{} {sign}{} / {}", left[0].selector, show(bytes), show(mask));
         }
         let flags = kind.value_type.is_flags() && matches!(right, Right::Value(_));
-        let explicit = flags || left.iter().any(|p| p.bits.is_some());
+        let explicit = flags || left.iter().any(|p| !p.is_plain());
         let sign = match relation {
             Relation::Compare(CmpOp::Eq) if explicit => "== ",
             Relation::Compare(CmpOp::Eq) | Relation::AnyFlag => "",
@@ -112,7 +121,8 @@ impl Writer<'_> {
         };
         let right = match right {
             Right::Value(bytes) => show(bytes),
-            Right::Range(low, high) => format!("{}-{}", show(low), show(high)),
+            Right::Range(low, high) if raw => format!("{}-{}", show(low), show(high)),
+            Right::Range(low, high) => value::show_range(kind, low, high),
             Right::Prefix(bytes, length) => format!("{}/{length}", show(bytes)),
             Right::Set(name) => self.set(name, left, None),
             Right::OneOf(ranges) => {
@@ -130,7 +140,11 @@ impl Writer<'_> {
         match self.sets.iter().find(|s| s.name == name) {
             Some(set) if set.anonymous => {
                 let kinds: Option<Vec<Kind>> = key.iter().map(Part::kind).collect();
-                elements_as(set, &kinds.unwrap_or_else(|| set.key_kinds()), data)
+                let shift = match key {
+                    [part] if part.after.is_none() => part.selector.mask().map_or(0, |(_, shift)| shift),
+                    _ => 0,
+                };
+                elements_as(set, &kinds.unwrap_or_else(|| set.key_kinds()), shift, data)
             }
             _ => format!("@{}", plain(name)),
         }
@@ -166,6 +180,29 @@ impl Writer<'_> {
         format!(" to {text}{}", port_text.map_or_else(String::new, |p| format!("{colon}{p}")))
     }
 
+    fn duplicate(&self, address: Option<&Value>, device: Option<&Value>) -> String {
+        let mut text = String::from("dup to");
+        if let Some(address) = address {
+            text = format!("{text}{}", self.target(Some(address), None).trim_start_matches(" to"));
+        }
+        if let Some(device) = device {
+            let word = if address.is_some() { " device" } else { "" };
+            text = format!("{text}{word} {}", self.value(device, Some(ValueType::InterfaceIndex.kind())));
+        }
+        text
+    }
+
+    fn forward(&self, address: Option<&(Value, u8)>, device: &Value) -> String {
+        let device = self.value(device, Some(ValueType::InterfaceIndex.kind()));
+        match address {
+            None => format!("fwd to {device}"),
+            Some((address, family)) => {
+                let word = if *family == 10 { "ip6" } else { "ip" };
+                format!("fwd {word}{} device {device}", self.target(Some(address), None))
+            }
+        }
+    }
+
     fn update(
         &self,
         set: &str,
@@ -192,7 +229,29 @@ impl Writer<'_> {
 }
 
 fn part(part: &Part) -> String {
-    let Some((mask, xor)) = &part.bits else { return part.selector.to_string() };
+    let name = part.selector.to_string();
+    // A field that does not fill its bytes is moved to where numbers stand; that is part of reading it.
+    let own = part.selector.mask().map(|(_, shift)| Shift::Right(shift));
+    let after = part.after.filter(|_| own.is_none() || part.after != own);
+    let moved = moved(name, part.before);
+    match (bits(part, &moved), after) {
+        (text, None) => text,
+        (text, after) => self::moved(if part.bits.is_some() { format!("({text})") } else { text }, after),
+    }
+}
+
+fn moved(text: String, shift: Option<Shift>) -> String {
+    match shift {
+        None => text,
+        Some(Shift::Left(by)) => format!("{text} << {by}"),
+        Some(Shift::Right(by)) => format!("{text} >> {by}"),
+    }
+}
+
+/// A value with what is done to its bits.
+fn bits(part: &Part, name: &str) -> String {
+    let Some((mask, xor)) = &part.bits else { return name.to_owned() };
+    let name = if part.before.is_some() { format!("({name})") } else { name.to_owned() };
     let kind = part.selector.kind().unwrap_or(Kind::integer(mask.len()));
     let show = |bytes: &[u8]| match kind.value_type {
         flags if flags.is_flags() => {
@@ -207,11 +266,11 @@ fn part(part: &Part) -> String {
     let apart = mask.iter().zip(xor).all(|(m, x)| m & x == 0);
     let sets = mask.iter().zip(xor).all(|(m, x)| *m == !x);
     match (turns_none, keeps_all) {
-        (true, _) => format!("{} & {}", part.selector, show(mask)),
-        (_, true) => format!("{} ^ {}", part.selector, show(xor)),
-        _ if sets => format!("{} | {}", part.selector, show(xor)),
-        _ if apart => format!("{} & {} | {}", part.selector, show(mask), show(xor)),
-        _ => format!("{} & {} ^ {}", part.selector, show(mask), show(xor)),
+        (true, _) => format!("{} & {}", name, show(mask)),
+        (_, true) => format!("{} ^ {}", name, show(xor)),
+        _ if sets => format!("{} | {}", name, show(xor)),
+        _ if apart => format!("{} & {} | {}", name, show(mask), show(xor)),
+        _ => format!("{} & {} ^ {}", name, show(mask), show(xor)),
     }
 }
 

@@ -4,8 +4,8 @@ use super::super::interval::{Entry, prefix_length};
 use super::super::value;
 use super::super::value_type::{self, Kind, Order, ValueType};
 use super::super::{Data, Set, SetData};
-use super::action::verdict;
-use super::quoted;
+use super::action::{by_itself, verdict};
+use super::{plain, quoted};
 
 /// How wide a line of elements may grow before the next begins.
 const LINE: usize = 100;
@@ -17,7 +17,11 @@ pub(crate) fn set_block(set: &Set) -> String {
 
 /// What a set's block says, part by part.
 pub(super) fn set_parts(set: &Set, wrapped: bool) -> Vec<String> {
-    let mut parts = vec![format!("type {}", types(set))];
+    let word = if set.key_source.is_some() { "typeof" } else { "type" };
+    let mut parts = vec![format!("{word} {}", types(set))];
+    if set.small {
+        parts.push("policy memory".into());
+    }
     if let Some(size) = set.size {
         parts.push(format!("size {size}"));
     }
@@ -33,6 +37,13 @@ pub(super) fn set_parts(set: &Set, wrapped: bool) -> Vec<String> {
     if let Some(timeout) = set.default_timeout {
         parts.push(format!("timeout {}", value::duration(timeout)));
     }
+    if let Some(interval) = set.clearing_interval {
+        parts.push(format!("gc-interval {}", value::duration(interval)));
+    }
+    if set.merges {
+        parts.push("auto-merge".into());
+    }
+    parts.extend(set.each.iter().map(by_itself));
     if let Some(comment) = &set.comment {
         parts.push(format!("comment {}", quoted(comment)));
     }
@@ -44,19 +55,19 @@ pub(super) fn set_parts(set: &Set, wrapped: bool) -> Vec<String> {
 
 /// The elements of a set in braces.
 pub(crate) fn elements(set: &Set) -> String {
-    elements_as(set, &set.key_kinds(), set.data_kind())
+    elements_as(set, &set.key_kinds(), 0, set.data_kind())
 }
 
-/// The elements of a set whose keys and data are known to be of these kinds.
-pub(super) fn elements_as(set: &Set, key: &[Kind], data: Option<Kind>) -> String {
-    let texts = element_texts(set, key, data);
+/// The elements of a set whose keys and data are known to be of these kinds; the keys stand this many bits too far left.
+pub(super) fn elements_as(set: &Set, key: &[Kind], shift: u32, data: Option<Kind>) -> String {
+    let texts = element_texts(set, key, shift, data);
     if texts.is_empty() { "{ }".into() } else { format!("{{ {} }}", texts.join(", ")) }
 }
 
 fn wrapped_elements(set: &Set) -> String {
     let mut text = String::from("{ ");
     let mut width = 0;
-    for (index, element) in element_texts(set, &set.key_kinds(), set.data_kind()).into_iter().enumerate() {
+    for (index, element) in element_texts(set, &set.key_kinds(), 0, set.data_kind()).into_iter().enumerate() {
         if index > 0 {
             text.push_str(if width > LINE { ",\n\t\t\t     " } else { ", " });
         }
@@ -66,14 +77,42 @@ fn wrapped_elements(set: &Set) -> String {
     text + " }"
 }
 
-fn element_texts(set: &Set, key: &[Kind], data: Option<Kind>) -> Vec<String> {
-    set.entries().iter().map(|entry| element_text(set, (key, data), entry)).collect()
+fn element_texts(set: &Set, key: &[Kind], shift: u32, data: Option<Kind>) -> Vec<String> {
+    set.entries()
+        .iter()
+        .map(|entry| match (key, shift) {
+            (_, 0) => element_text(set, (key, data), entry),
+            ([kind], by) => element_text(set, (key, data), &moved(entry, *kind, by)),
+            _ => element_text(set, (key, data), entry),
+        })
+        .collect()
+}
+
+/// An entry whose keys were kept too far left, put where numbers stand.
+fn moved(entry: &Entry, kind: Kind, by: u32) -> Entry {
+    let key = |key: &[u8]| {
+        let number = value::number(key).and_then(|n| n.checked_shr(by));
+        number.and_then(|n| value::fitting(kind, n)).unwrap_or_else(|| key.to_vec())
+    };
+    Entry { low: key(&entry.low), high: key(&entry.high), element: entry.element.clone() }
 }
 
 fn element_text(set: &Set, (key, data): (&[Kind], Option<Kind>), entry: &Entry) -> String {
     let mut text = if entry.element.catch_all { "*".into() } else { keys(key, &entry.low, &entry.high) };
+    for expression in &entry.element.each {
+        text = format!("{text} {}", by_itself(expression));
+    }
+    if let Some(timeout) = entry.element.timeout {
+        text = format!("{text} timeout {}", value::duration(timeout));
+    }
+    if let Some(expires) = entry.element.expires {
+        text = format!("{text} expires {}", value::duration(expires));
+    }
     if let Some(comment) = &entry.element.comment {
         text = format!("{text} comment {}", quoted(comment));
+    }
+    if let Some(object) = &entry.element.object {
+        return format!("{text} : {}", quoted(object));
     }
     match &entry.element.data {
         None => text,
@@ -104,7 +143,8 @@ fn keys(kinds: &[Kind], low: &[u8], high: &[u8]) -> String {
 fn range(kind: Kind, low: &[u8], high: &[u8]) -> String {
     let (low, high) = (kind.turned(low), kind.turned(high));
     if low == high {
-        return value::show(kind, &low);
+        let text = value::show(kind, &low);
+        return if kind.value_type.is_flags() { text.replace(',', "|") } else { text };
     }
     let prefix = prefix_length(&low, &high);
     match (kind.value_type, prefix) {
@@ -114,7 +154,7 @@ fn range(kind: Kind, low: &[u8], high: &[u8]) -> String {
         (_, Some(length)) if kind.order == Order::Text && length.is_multiple_of(8) => {
             value::show(kind, &low[..length as usize / 8])
         }
-        _ => format!("{}-{}", value::show(kind, &low), value::show(kind, &high)),
+        _ => value::show_range(kind, &low, &high),
     }
 }
 
@@ -133,16 +173,29 @@ fn data_text(kind: Option<SetData>, bytes: &[u8]) -> String {
 }
 
 fn types(set: &Set) -> String {
-    let key = type_names(set.key_type, set.key_length);
+    let key = set.key_source.as_deref().map_or_else(|| type_names(set.key_type, set.key_length), plain);
     match set.data {
         None => key,
         Some(SetData::Verdict) => format!("{key} : verdict"),
+        Some(SetData::Object(kind)) => format!("{key} : {}", object_type(kind)),
         Some(SetData::Value { data_type, length }) => {
             let interval = value_type::parts(data_type, length as usize)
                 .is_some_and(|kinds| matches!(kinds[..], [k] if 2 * k.length == length as usize));
-            format!("{key} : {}{}", if interval { "interval " } else { "" }, type_names(data_type, length))
+            let data = set.data_source.as_deref().map_or_else(|| type_names(data_type, length), plain);
+            format!("{key} : {}{data}", if interval { "interval " } else { "" })
         }
     }
+}
+
+/// What a map of objects of this kind leads to.
+fn object_type(kind: u32) -> String {
+    let words = super::action::object_words(kind);
+    words
+        .strip_suffix(" name")
+        .or_else(|| words.strip_suffix(" set"))
+        .unwrap_or(words)
+        .trim_start_matches("meta ")
+        .into()
 }
 
 fn type_names(number: u32, length: u32) -> String {
