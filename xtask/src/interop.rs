@@ -7,7 +7,7 @@ use std::env;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::repository;
 
@@ -25,13 +25,17 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("sysctl", "procps"),
 ];
 
-/// Installs what is missing and runs the comparing tests.
+/// Installs what is missing and runs the comparing tests; with a number of rulesets only that comparison, at such length.
 pub(crate) fn run(arguments: &[String]) -> Result<bool> {
-    let install_allowed = match arguments {
-        [] => true,
-        [option] if option == "--no-install" => false,
-        _ => bail!("takes --no-install only"),
-    };
+    let (mut install_allowed, mut rulesets) = (true, None);
+    let mut arguments = arguments.iter();
+    while let Some(option) = arguments.next() {
+        match option.as_str() {
+            "--no-install" => install_allowed = false,
+            "--rulesets" => rulesets = Some(arguments.next().context("--rulesets needs a number")?),
+            _ => bail!("takes --no-install and --rulesets NUMBER only"),
+        }
+    }
     let missing: Vec<&str> =
         PROGRAMS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
     if !missing.is_empty() {
@@ -40,6 +44,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool> {
     }
     let mut tests = Command::new(env!("CARGO"));
     tests.current_dir(repository::root()).args(["test", "--workspace", "--", "--ignored"]);
+    if let Some(number) = rulesets {
+        number.parse::<usize>().context("--rulesets needs a number")?;
+        let filter = ["--nocapture", "rulesets_made_at_random"];
+        tests.env("NSGATE_RANDOM_RULESETS", number).args(filter);
+    }
     Ok(tests.env("PATH", search_path()).status()?.success())
 }
 

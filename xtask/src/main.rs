@@ -27,7 +27,7 @@ cargo xtask TASK
   sightings [DIR] [OPTIONS]       what nsgate sees of its probe, held against tcpdump and nft, in every scenario (root)
       --only NAME,NAME...         these scenarios only
       --nsgate FILE               this nsgate (default: it is built for release)
-  interop [--no-install]          compare with Debian's ip, nft, iptables, tcpdump, conntrack
+  interop [--rulesets NUMBER]     compare with Debian's ip, nft, iptables, tcpdump, conntrack
   bench [lab] [see] [-n N]        how long the commands take, what watching costs others
   ci                              everything that .ci/run does
 ";

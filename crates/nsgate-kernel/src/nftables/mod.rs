@@ -11,6 +11,10 @@ mod user_data;
 mod write;
 
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
+mod random_rulesets;
+#[cfg(test)]
 mod tests;
 
 pub use read::{Reading, generation, ruleset};
