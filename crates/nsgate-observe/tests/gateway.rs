@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nsgate_core::model::ruleset::Hook;
 use nsgate_core::model::{NetnsName, Transport};
 use nsgate_core::trace::{
-    Ending, Filtered, KernelEventKind, Leg, Observation, Probe, ProbeKind, RuleEvent, RuleStep, Way,
+    Ending, Filtered, KernelEventKind, Leg, Observation, Probe, ProbeKind, RuleEvent, RuleStep, Way, life, stretch,
 };
 use nsgate_kernel::netlink::{Protocol, Socket};
 use nsgate_kernel::netns::Netns;
@@ -363,6 +364,42 @@ fn what_leaves_by_an_interface_is_traced_to_its_chains() {
         let to = "114.114.114.114";
         let lost = trace_with(to, ProbeKind::Icmp, 56, Duration::from_millis(100), &traced(None));
         assert_eq!((decided(&lost, to), lost.limits), (vec!["c policy Drop".to_owned()], vec![]));
+    });
+}
+
+#[test]
+fn what_no_trace_explains_is_looked_at_closer() {
+    sandbox::test(|| {
+        perform(&NETWORK);
+        perform(&["sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv6.conf.all.forwarding=1"]);
+        settle("114.114.114.114");
+        settle("fd30::1");
+        let means = Means { kernel: true, ..Means::default() };
+        let stretches = |observation: &Observation| -> Vec<_> {
+            let events = &observation.kernel;
+            let found = (0..events.len()).filter_map(|place| stretch(&life(events, place)));
+            found.map(|s| (s.hook, s.from, s.until)).collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+        };
+        for (hook, priority, from, until) in [
+            (Hook::Forward, "0", -90, 10),
+            (Hook::Prerouting, "-300", -301, -250),
+            (Hook::Postrouting, "300", 110, i32::MAX),
+        ] {
+            let chain = format!("{{ type filter hook {} priority {priority}; policy drop; }}", hook.name());
+            perform(&["nft 'add table inet t'", &format!("nft 'add chain inet t c {chain}'")]);
+            for destination in ["114.114.114.114", "fd30::1"] {
+                for kind in [ProbeKind::Icmp, ProbeKind::Udp(9), ProbeKind::Tcp(9)] {
+                    let lost = trace_with(destination, kind, kind.usual_size(), Duration::from_millis(50), &means);
+                    let expected: &[_] =
+                        if Privileges::of_caller().can_trace_kernel() { &[(hook, from, until)] } else { &[] };
+                    assert_eq!(stretches(&lost), expected, "{hook:?} {kind} {destination} {:#?}", drops(&lost));
+                }
+            }
+            perform(&["nft 'delete table inet t'"]);
+        }
+        // What is delivered, or lost for another reason, is sent once.
+        let answered = trace_with("fd30::1", ProbeKind::Icmp, 56, LONG, &means);
+        assert_eq!((stretches(&answered), seen(&answered, Leg::Request).len()), (vec![], 4));
     });
 }
 

@@ -6,8 +6,8 @@ use nsgate_packet::Ip;
 use super::{Evidence, EvidenceKind, Loss, filter};
 use crate::filter::Decision;
 use crate::model::ruleset::{Data, Expression, Hook, Rule, Table, TableFamily, Verdict};
-use crate::model::{Namespace, NetnsName, World};
-use crate::trace::{KernelEvent, KernelEventKind, Observation, RuleCount, RuleEvent, RuleStep, life};
+use crate::model::{Family, Namespace, NetnsName, World};
+use crate::trace::{KernelEvent, KernelEventKind, Observation, RuleCount, RuleEvent, RuleStep, Stretch, life, stretch};
 
 /// All that was told of losses, in one namespace or in all of them.
 pub(super) fn evidence(world: &World, observation: &Observation, netns: Option<&NetnsName>) -> Vec<Evidence> {
@@ -33,9 +33,17 @@ pub(super) fn evidence(world: &World, observation: &Observation, netns: Option<&
         tell(Evidence::new(EvidenceKind::Counter, &count.netns, text));
     }
     let events = &observation.kernel;
-    for (place, event) in events.iter().enumerate().filter(|(_, event)| is_loss_of_probe(observation, event)) {
+    let losses = events.iter().enumerate().filter(|(_, event)| is_loss_of_probe(observation, event));
+    let losses: Vec<_> = losses.map(|(place, event)| (event, life(events, place))).collect();
+    for (event, life) in &losses {
+        // Of one that was looked at closer the rest need not be told.
+        let closer = |(other, its_life): &(&KernelEvent, Vec<&KernelEvent>)| {
+            other.kind == event.kind && other.netns == event.netns && stretch(its_life).is_some()
+        };
         let Some(netns) = event.netns.as_ref().filter(|netns| wanted(netns)) else { continue };
-        tell(Evidence::new(EvidenceKind::Kernel, netns, dropped(event, &life(events, place))));
+        if stretch(life).is_some() || !losses.iter().any(closer) {
+            tell(Evidence::new(EvidenceKind::Kernel, netns, dropped(world, event, life)));
+        }
     }
     told
 }
@@ -101,16 +109,71 @@ fn is_loss_of_probe(observation: &Observation, event: &KernelEvent) -> bool {
     event.is_loss() && event.packet().as_ip().is_some_and(|ip| observation.probe.kind.is_of(&ip))
 }
 
-/// Why and where it was dropped, and the last hook of the packet filter that it had come to.
-fn dropped(event: &KernelEvent, life: &[&KernelEvent]) -> String {
+/// Why and where it was dropped, and the last hook of the packet filter that it had come to, or what stands where it died.
+fn dropped(world: &World, event: &KernelEvent, life: &[&KernelEvent]) -> String {
     let KernelEventKind::Dropped { reason, symbol } = &event.kind else { return String::new() };
     let function = symbol.as_ref().map(|symbol| format!(" in {symbol}")).unwrap_or_default();
     let last = life.iter().rev().find_map(|event| match (&event.kind, &event.netns) {
-        (KernelEventKind::Tap { hook, .. }, Some(netns)) => Some(format!(", after {} of {netns}", hook.name())),
+        (KernelEventKind::Tap { hook, .. }, Some(netns)) => Some((hook, netns)),
         _ => None,
     });
-    format!("the kernel dropped it: {reason}{function}{}", last.unwrap_or_default())
+    let place = match (stretch(life), last) {
+        (Some(stretch), Some((_, netns))) => {
+            let stands = world.namespace(netns).and_then(|netns| standing(netns, stretch, family_of(event)));
+            let stands = stands.map(|what| format!(", where {what} stands")).unwrap_or_default();
+            format!(", at {} of {netns}{}{stands}", stretch.hook.name(), between(stretch))
+        }
+        (None, Some((hook, netns))) => format!(", after {} of {netns}", hook.name()),
+        (_, None) => String::new(),
+    };
+    format!("the kernel dropped it: {reason}{function}{place}")
 }
+
+/// The priorities of a stretch in words.
+fn between(stretch: Stretch) -> String {
+    match (stretch.from, stretch.until) {
+        // Behind the last tap there is only the kernel's own end.
+        (from, _) if from > i32::MAX - 16 => " at its very end".to_owned(),
+        (from, i32::MAX) => format!(" behind priority {from}"),
+        (from, until) => format!(" between priorities {from} and {until}"),
+    }
+}
+
+/// What is known to stand in a stretch of a hook.
+fn standing(netns: &Namespace, stretch: Stretch, family: Option<Family>) -> Option<String> {
+    let within = |priority: i32| stretch.from < priority && priority < stretch.until;
+    let sees = |table: &Table| match table.family {
+        TableFamily::Inet => true,
+        TableFamily::Ip => family == Some(Family::V4),
+        TableFamily::Ip6 => family == Some(Family::V6),
+        _ => false,
+    };
+    let chains = netns.ruleset.chains_at(stretch.hook);
+    let mut standing: Vec<String> = chains
+        .into_iter()
+        .filter(|(table, _, base)| sees(table) && within(base.priority))
+        .map(|(table, chain, _)| {
+            let engine = if netns.ruleset.is_legacy(table) { " (iptables-legacy)" } else { "" };
+            format!("{} {} {}{engine}", table.family.name(), table.name, chain.name)
+        })
+        .collect();
+    match stretch.hook {
+        Hook::Prerouting | Hook::Output if within(TRACKING) => standing.push("connection tracking".to_owned()),
+        Hook::Postrouting | Hook::Input if within(i32::MAX - 1) => {
+            standing.push("the end of connection tracking".to_owned());
+        }
+        _ => {}
+    }
+    (!standing.is_empty()).then(|| standing.join(", "))
+}
+
+/// The family of a packet.
+fn family_of(event: &KernelEvent) -> Option<Family> {
+    event.packet().as_ip().map(|ip| Family::of(ip.source))
+}
+
+/// The priority of connection tracking (NF_IP_PRI_CONNTRACK).
+const TRACKING: i32 = -200;
 
 #[cfg(test)]
 mod tests {
@@ -229,5 +292,40 @@ mod tests {
         assert_eq!(verdict.cause.code(), "uncertain");
         let told = "the kernel dropped it: TC_EGRESS in __dev_queue_xmit, after forward of host";
         assert!(verdict.evidence.iter().any(|evidence| evidence.text == told), "{verdict:?}");
+    }
+
+    #[test]
+    fn what_was_looked_at_closer_is_told_by_what_stands_there() {
+        let mut fixture = lost_at_the_gateway();
+        let text = "table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; } }
+            table ip mangle { chain FORWARD { type filter hook forward priority -150; policy accept; } }";
+        fixture.netns("host").ruleset.legacy = Ruleset::from_text(text).unwrap().tables;
+        let event = |buffer, kind| KernelEvent {
+            time: buffer,
+            netns: Some(name("host")),
+            link: None,
+            kind,
+            buffer,
+            mark: 0,
+            addressee: Addressee::Host,
+            ethertype: 0x0800,
+            bytes: ECHO.into(),
+            length: 98,
+        };
+        let tap = |priority| KernelEventKind::Tap { hook: Hook::Forward, priority, family: Family::V4 };
+        let reason = DropReason::Named("NETFILTER_DROP".into());
+        let drop = KernelEventKind::Dropped { reason, symbol: Some("nf_hook_slow".into()) };
+        let first = [event(1, tap(-399)), event(1, drop.clone())];
+        let second = [event(2, tap(-399)), event(2, tap(-90)), event(2, drop)];
+        let told = |events: &[KernelEvent]| {
+            let mut observation = fixture.observation.clone();
+            observation.kernel = events.to_vec();
+            evidence(&fixture.world, &observation, None).into_iter().map(|e| e.text).collect::<Vec<_>>()
+        };
+        let begin = "the kernel dropped it: NETFILTER_DROP in nf_hook_slow";
+        assert_eq!(told(&first), [format!("{begin}, after forward of host")]);
+        let closer =
+            ", at forward of host between priorities -90 and 10, where ip filter FORWARD (iptables-legacy) stands";
+        assert_eq!(told(&[&first[..], &second].concat()), [format!("{begin}{closer}")]);
     }
 }

@@ -3,6 +3,7 @@
 //! A [`Probe`] is sent; every interface on the way reports its [`Sighting`]s; [`follow()`] sorts them into one [`Journey`]; an [`Observation`] holds it all, with what the kernel counted and answered meanwhile.
 
 mod change;
+mod closer;
 mod counters;
 mod exchange;
 mod follow;
@@ -16,6 +17,7 @@ mod rule_event;
 mod sighting;
 
 pub use change::{Change, ConnectionEvent, NeighbourEvent, neighbours_on_the_way, translated_flows};
+pub use closer::{CLOSER_TAPS, Stretch, stretch, to_look_closer};
 pub use counters::Counters;
 pub use follow::follow;
 pub use journey::{Header, Journey, Leg, Segment, Sight};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use nsgate_packet::{Flow, Icmp, Ip, Transport, protocol};
 
@@ -61,6 +62,11 @@ impl ProbeKind {
     /// How many bytes such a probe carries where nobody says otherwise: as many as a ping; a connection is only opened.
     pub fn usual_size(self) -> u32 {
         if self.is_connection() { 0 } else { 56 }
+    }
+
+    /// How long it takes until another one is under way: a connection repeats its opening by itself, after a second.
+    pub fn repeats_after(self) -> Duration {
+        if self.is_connection() { Duration::from_millis(1200) } else { Duration::from_millis(200) }
     }
 
     /// `icmp`, `tcp` or `udp`.

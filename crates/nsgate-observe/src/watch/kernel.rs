@@ -5,8 +5,8 @@
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::thread;
 
-use nsgate_core::model::Limit;
-use nsgate_core::trace::{Ending, Identity, KernelEvent, ProbeKind};
+use nsgate_core::model::{Limit, NetnsName};
+use nsgate_core::trace::{CLOSER_TAPS, Ending, Identity, KernelEvent, ProbeKind, RuleEvent, to_look_closer};
 use nsgate_kernel::netns::Netns;
 
 use crate::{FIRST_TAPS, Interest, KernelEvents};
@@ -57,6 +57,19 @@ impl KernelWatch {
         let kept = told.len().min(MOST_EVENTS - self.told.len());
         self.left_out += (told.len() - kept) as u64;
         self.told.extend(told.into_iter().take(kept));
+    }
+
+    /// Where more taps would tell more.
+    pub(super) fn to_look_closer(&self, rules: &[RuleEvent]) -> Option<NetnsName> {
+        self.events.as_ref().and_then(|_| to_look_closer(&self.told, rules))
+    }
+
+    /// Sets more taps in a namespace.
+    pub(super) fn tap(&mut self, netns: &Netns) {
+        if let Some(events) = &mut self.events {
+            let last = FIRST_TAPS[FIRST_TAPS.len() - 1];
+            events.tap(&[netns], &[&CLOSER_TAPS[..], &[last]].concat());
+        }
     }
 
     /// All that was told, in the order of time, and what was not told and is missed.

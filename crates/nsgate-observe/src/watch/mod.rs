@@ -16,8 +16,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nsgate_core::model::ruleset::Table;
 use nsgate_core::model::{Limit, NetnsName, World};
 use nsgate_core::trace::{
-    ConnectionEvent, Counters, Ending, Filtered, Identity, NeighbourEvent, Observation, Probe, ProbeKind, Sighting,
-    Underway, Watched, Window, counted, follow, neighbours_on_the_way, over_at, translated_flows,
+    ConnectionEvent, Counters, Ending, Filtered, Identity, KernelEvent, NeighbourEvent, Observation, Probe, ProbeKind,
+    Sighting, Underway, Watched, Window, counted, follow, neighbours_on_the_way, over_at, translated_flows,
 };
 use nsgate_kernel::netns::{Netns, visit};
 use nsgate_kernel::{Error, counters, legacy};
@@ -387,6 +387,32 @@ impl Watch {
         self.take_sightings();
         self.ending = self.ending.take().or_else(|| self.sender.as_ref().map(Sender::unfinished));
         self.waited = self.sent.map_or(Duration::ZERO, |sent| sent.elapsed());
+        if self.ending != Some(Ending::Answered) {
+            self.look_closer();
+        }
+    }
+
+    /// Where the packet filter threw the probe away and nothing tells by what, sets more taps there and sends another.
+    /// How the probe ended stays as it was.
+    fn look_closer(&mut self) {
+        let Some(netns) = self.kernel.to_look_closer(self.rules.told()) else { return };
+        let Some(post) = self.posts.iter().find(|post| *post.netns.name() == netns) else { return };
+        self.kernel.tap(&post.netns);
+        let known = self.kernel.told().len();
+        if let Some(sender) = &mut self.sender {
+            // What became of the one before may be told here instead.
+            let _ = sender.send().or_else(|_| sender.send());
+        }
+        let deadline = Instant::now() + self.probe.kind.repeats_after();
+        loop {
+            self.take_sightings();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.kernel.told()[known..].iter().any(KernelEvent::is_loss) {
+                break;
+            }
+            self.sleep(left.min(LULL));
+        }
+        self.window.until = now();
     }
 
     /// When nothing can come any more, in nanoseconds of the kernel's real-time clock; none: something always can.
