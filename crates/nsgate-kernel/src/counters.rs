@@ -1,5 +1,6 @@
 //! The kernel's counters of a namespace, from its files below `/proc/thread-self/net`, and those of its interfaces.
 
+mod advertisement;
 mod interface;
 
 use std::fs::File;
@@ -8,6 +9,7 @@ use std::io::Read as _;
 use nsgate_core::trace::Counters;
 use rustix::io::Errno;
 
+pub use self::advertisement::advertisements_here;
 use crate::error::Error;
 
 /// The most that is read of one file; the longest, `netstat`, has about 5 KiB.

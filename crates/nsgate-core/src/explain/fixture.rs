@@ -341,7 +341,12 @@ fn header(source: IpAddr, destination: IpAddr, kind: ProbeKind) -> Header {
 fn observation(destination: &str, kind: ProbeKind) -> Observation {
     let destination = ip(destination);
     let source = if destination.is_ipv4() { ip("1.1.1.2") } else { ip("2001:db8:1::2") };
-    let watched = ["host", "ns_1", "world"].map(|n| Watched { netns: name(n), lost: 0, counters: Counters::default() });
+    let watched = ["host", "ns_1", "world"].map(|n| Watched {
+        netns: name(n),
+        lost: 0,
+        counters: Counters::default(),
+        routers_heard: Vec::new(),
+    });
     Observation {
         probe: Probe {
             from: name("ns_1"),

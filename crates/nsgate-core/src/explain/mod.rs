@@ -6,6 +6,7 @@
 //! where no cause is shown, the verdict is `uncertain` and says what was seen.
 
 mod address;
+mod advertisement;
 mod answer;
 mod bridge;
 mod cause;
@@ -109,6 +110,7 @@ const ORDER: &[Check] = &[
     translation::address_wrong,
     answer::astray,
     answer::route_missing,
+    advertisement::ignored,
     route::missing,
     reverse_path::refused,
     ttl::expired,

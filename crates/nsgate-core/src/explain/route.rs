@@ -1,7 +1,7 @@
 //! `route-blocking` and `route-missing`: the routing tables refuse the packet, or know no way.
 
 use super::turn::{Turn, turns};
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, mend};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, advertisement, evidence, mend};
 use crate::model::lookup::Answer;
 use crate::model::{Family, RouteKind};
 
@@ -29,7 +29,8 @@ pub(super) fn blocked(loss: &Loss<'_>) -> Option<Verdict> {
 
 /// There is no route to the destination.
 pub(super) fn missing(loss: &Loss<'_>) -> Option<Verdict> {
-    if matches!(loss.stage, Stage::Left(_)) || loss.route() != Answer::Missing {
+    if matches!(loss.stage, Stage::Left(_)) || loss.route() != Answer::Missing || advertisement::ignored(loss).is_some()
+    {
         return None;
     }
     let family = loss.family();

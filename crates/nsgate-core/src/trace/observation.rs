@@ -7,7 +7,7 @@ use super::counters::Counters;
 use super::{ConnectionEvent, Identity, Journey, KernelEvent, NeighbourEvent, Probe, RuleCount, RuleEvent};
 use crate::model::conntrack::Entry;
 use crate::model::lookup::Query;
-use crate::model::{Limit, LinkIndex, Neighbour, NetnsName};
+use crate::model::{Limit, LinkIndex, LinkName, Neighbour, NetnsName};
 
 /// What was learned of one probe.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,6 +109,8 @@ pub struct Watched {
     pub lost: u64,
     /// Which counters moved meanwhile, and by how much.
     pub counters: Counters,
+    /// The interfaces by which router advertisements ever came, and how many; read only where an IPv6 probe came to.
+    pub routers_heard: Vec<(LinkName, u64)>,
 }
 
 /// A question for the kernel's own routing tables.

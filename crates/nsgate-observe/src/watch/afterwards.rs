@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use nsgate_core::model::conntrack::Entry;
 use nsgate_core::model::lookup::Query;
 use nsgate_core::model::ruleset::Table;
-use nsgate_core::model::{Limit, Neighbour, NetnsName};
+use nsgate_core::model::{Limit, LinkName, Neighbour, NetnsName};
 use nsgate_core::trace::{
     ConnectionEvent, Counters, Identity, Journey, KernelRoute, Leg, Probe, RouteQuestion, Sighting, Way,
 };
@@ -25,6 +25,8 @@ pub(super) struct Questions {
     pub(super) legacy: BTreeSet<NetnsName>,
     /// What the routing tables are asked.
     routes: Vec<RouteQuestion>,
+    /// Whether routers tell the way.
+    advertised: bool,
 }
 
 /// What was read.
@@ -35,6 +37,7 @@ pub(super) struct Afterwards {
     pub(super) tracked: Vec<Entry>,
     pub(super) neighbours: Vec<Neighbour>,
     pub(super) routes: Vec<KernelRoute>,
+    pub(super) routers_heard: Vec<(LinkName, u64)>,
     pub(super) limits: Vec<Limit>,
 }
 
@@ -59,7 +62,13 @@ impl Questions {
             .filter_map(|sighting| sighting.packet().as_ip().map(|ip: Ip<'_>| ip.flow()));
         let flows = flows.into_iter().chain(seen).collect();
         let touched = journey.sights.iter().map(|sight| sight.netns.clone()).chain([probe.from.clone()]).collect();
-        Self { flows, touched, legacy: BTreeSet::new(), routes: route_questions(probe, identity, journey) }
+        Self {
+            flows,
+            touched,
+            legacy: BTreeSet::new(),
+            routes: route_questions(probe, identity, journey),
+            advertised: probe.destination.is_ipv6(),
+        }
     }
 
     /// Reads in the namespace of the calling thread.
@@ -81,6 +90,12 @@ impl Questions {
             match self.tracked() {
                 Ok(tracked) => found.tracked = tracked,
                 Err(error) => note(&mut found.limits, "connection tracking", &error),
+            }
+        }
+        if self.advertised {
+            match counters::advertisements_here() {
+                Ok(heard) => found.routers_heard = heard,
+                Err(error) => note(&mut found.limits, "router advertisements", &error),
             }
         }
         if let Err(error) = self.ask_routing(netns, &mut found) {

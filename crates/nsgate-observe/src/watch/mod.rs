@@ -249,7 +249,7 @@ impl Watch {
             observation.neighbours.extend(found.neighbours.into_iter().map(|neighbour| (netns.clone(), neighbour)));
             observation.routes.extend(found.routes);
             observation.limits.extend(found.limits);
-            observation.watched.push(Watched { netns, lost, counters });
+            observation.watched.push(Watched { netns, lost, counters, routers_heard: found.routers_heard });
         }
         Ok(observation)
     }
