@@ -9,9 +9,13 @@ use crate::filter::Decision;
 use crate::model::ruleset::{Ruleset, parse};
 use crate::model::segment::{Place as At, Segment};
 use crate::model::{
-    Family, ForwardingEntry, Link, LinkName, Mac, Namespace, Neighbour, Route, RouteKind, Rule, Setting, Sysctl,
+    Family, ForwardingEntry, Handle, Link, LinkName, Mac, Namespace, Neighbour, Qdisc, Route, RouteKind, Rule, Setting,
+    Sysctl, TrafficFilter,
 };
-use crate::plan::{Action, Change, Hop, LinkSetting, NewAddress, NewForwarding, NewNeighbour, NewRoute, Plan, Step};
+use crate::plan::{
+    Action, Change, Hop, LinkSetting, NewAddress, NewForwarding, NewNeighbour, NewRoute, OldFilter, Plan, RootQueue,
+    Step, XdpMode,
+};
 use crate::trace::{Leg, Way};
 
 /// Sets a kernel setting.
@@ -147,6 +151,27 @@ pub(super) fn mtu(netns: &Namespace, link: &Link, mtu: u32) -> Plan {
 /// Changes an interface.
 pub(super) fn set_link(netns: &Namespace, link: &Link, setting: LinkSetting, before: LinkSetting) -> Plan {
     Plan::of(Step::new(&netns.name, Action::SetLink { name: link.name.clone(), setting, before: Some(before) }))
+}
+
+/// Takes a filter of traffic control away, with the others of its priority.
+pub(super) fn delete_filter(netns: &Namespace, link: &Link, filter: &TrafficFilter) -> Plan {
+    let old = OldFilter { dev: link.name.clone(), parent: filter.parent, priority: filter.priority };
+    Plan::of(Step::new(&netns.name, Action::DeleteFilter(old)))
+}
+
+/// Puts another queue at an interface's root; an empty plan for one that hangs on a class.
+pub(super) fn replace_queue(netns: &Namespace, link: &Link, qdisc: &Qdisc, queue: RootQueue) -> Plan {
+    if qdisc.parent != Handle::ROOT {
+        return Plan::default();
+    }
+    let before = RootQueue::of(&qdisc.kind);
+    Plan::of(Step::new(&netns.name, Action::SetQueue { dev: link.name.clone(), queue, before }))
+}
+
+/// Takes an XDP program off an interface.
+pub(super) fn without_xdp(netns: &Namespace, link: &Link, mode: XdpMode) -> Plan {
+    let action = Action::SetLink { name: link.name.clone(), setting: LinkSetting::NoXdp(mode), before: None };
+    Plan::of(Step::new(&netns.name, action))
 }
 
 /// Takes a neighbour entry away, so that the neighbour is asked again.

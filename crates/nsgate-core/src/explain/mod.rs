@@ -16,6 +16,7 @@ mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod forwarding;
+mod gate;
 mod let_pass;
 mod link;
 mod loss;
@@ -27,6 +28,7 @@ mod passage;
 mod permission;
 mod policy;
 mod prefix;
+mod program;
 mod publication;
 mod resolution;
 mod resolver;
@@ -37,6 +39,7 @@ mod size;
 mod told;
 mod too_big;
 mod tracking;
+mod traffic_control;
 mod translation;
 mod ttl;
 mod tunnel;
@@ -88,6 +91,8 @@ const ORDER: &[Check] = &[
     address::family_disabled,
     link::down,
     link::without_carrier,
+    program::told,
+    traffic_control::told,
     bridge::detached,
     bridge::blocked,
     tunnel::unresolved,
@@ -95,6 +100,7 @@ const ORDER: &[Check] = &[
     ttl::circle,
     neighbour::wrong_address,
     size::exceeded,
+    traffic_control::on_ingress,
     filter::of_resolution,
     filter::across_a_bridge,
     tracking::full,
@@ -116,8 +122,12 @@ const ORDER: &[Check] = &[
     ttl::expired,
     filter::after_routing,
     translation::exhausted,
+    traffic_control::on_egress,
+    program::of_sender,
     answer::echo_ignored,
     publication::address_missing,
+    program::likely,
+    traffic_control::by_program,
     neighbour::failed,
     upstream::silent,
 ];

@@ -105,7 +105,7 @@ fn is_lost_packet(loss: &Loss<'_>, ip: &Ip<'_>) -> bool {
         && (Some(ip.source) == source || ip.destination == destination || ip.destination == loss.destination)
 }
 
-fn is_loss_of_probe(observation: &Observation, event: &KernelEvent) -> bool {
+pub(super) fn is_loss_of_probe(observation: &Observation, event: &KernelEvent) -> bool {
     event.is_loss() && event.packet().as_ip().is_some_and(|ip| observation.probe.kind.is_of(&ip))
 }
 

@@ -6,7 +6,7 @@ use nsgate_core::explain::Cause;
 use super::Lab;
 
 /// Every lab's name and file; the first is the one that runs when none is named.
-pub(crate) const LABS: [(&str, &str); 84] = [
+pub(crate) const LABS: [(&str, &str); 86] = [
     ("article", include_str!("../../labs/article.toml")),
     ("dnat", include_str!("../../labs/dnat.toml")),
     ("router", include_str!("../../labs/router.toml")),
@@ -91,13 +91,14 @@ pub(crate) const LABS: [(&str, &str); 84] = [
     ("return-path-asymmetric", include_str!("../../labs/return-path-asymmetric.toml")),
     ("upstream-silent", include_str!("../../labs/upstream-silent.toml")),
     ("bridge-filtered", include_str!("../../labs/bridge-filtered.toml")),
+    ("qdisc-drop", include_str!("../../labs/qdisc-drop.toml")),
+    ("qdisc-drop-v6", include_str!("../../labs/qdisc-drop-v6.toml")),
 ];
 
 /// The causes that no lab shows, and why.
-const WITHOUT: [(Cause, &str); 16] = [
+const WITHOUT: [(Cause, &str); 15] = [
     (Cause::NeighbourTableFull, "its limits are those of the whole machine, and a sandbox cannot reach them"),
     (Cause::BpfDrop, "the kernel lets nobody but root load such programs"),
-    (Cause::QdiscDrop, "nsgate does not name it yet"),
     (Cause::SecurityDrop, "the policy of a security module is that of the whole machine"),
     (Cause::XfrmDrop, "nsgate does not name it yet"),
     (Cause::FragmentLost, "nsgate does not name it yet"),
