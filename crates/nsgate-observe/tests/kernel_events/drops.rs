@@ -157,6 +157,141 @@ const IPV6: [Fault; 5] = [
     (&["sysctl -w net.ipv6.conf.veth3.disable_ipv6=1"], &[], "IPV6DISABLED in ip6_rcv_core", "ns_1: Postrouting last"),
 ];
 
+/// What ns_1 does to the packets that it sends; the address or field is the rule's.
+macro_rules! sent {
+    ($rule:literal) => {
+        &[MANGLED, MANGLING, concat!("ip netns exec ns_1 nft 'add rule inet m c ", $rule, "'")]
+    };
+}
+const MANGLED: &str = "ip netns exec ns_1 nft 'add table inet m'";
+const MANGLING: &str =
+    "ip netns exec ns_1 nft 'add chain inet m c { type filter hook postrouting priority 300; policy accept; }'";
+const AS_IT_WAS: &[&str] = &["ip netns exec ns_1 nft 'delete table inet m'"];
+
+/// Packets that are wrong when they come in. The link, the version and the protocol must stay right, or the kernel does
+/// not tell of them as of the probe.
+const MALFORMED: [Fault; 13] = [
+    (sent!("icmp type echo-request ip ttl set 1"), AS_IT_WAS, "IP_INHDR in ip_forward", "sends ICMP 11/0"),
+    (
+        sent!("icmp type echo-request ip saddr set 127.0.0.5"),
+        AS_IT_WAS,
+        "IP_LOCALNET in ip_rcv_finish_core",
+        BEFORE_ROUTING,
+    ),
+    (sent!("icmp type echo-request ip saddr set 0.0.0.0"), AS_IT_WAS, INVALID_SOURCE, BEFORE_ROUTING),
+    (sent!("icmp type echo-request ip saddr set 224.0.0.5"), AS_IT_WAS, INVALID_SOURCE, BEFORE_ROUTING),
+    (sent!("icmp type echo-request ip saddr set 255.255.255.255"), AS_IT_WAS, INVALID_SOURCE, BEFORE_ROUTING),
+    (
+        sent!("icmp type echo-request ip saddr set 1.1.1.3"),
+        AS_IT_WAS,
+        "IP_LOCAL_SOURCE in ip_rcv_finish_core",
+        BEFORE_ROUTING,
+    ),
+    (
+        sent!("icmp type echo-request ip daddr set 127.0.0.1"),
+        AS_IT_WAS,
+        "IP_LOCALNET in ip_rcv_finish_core",
+        BEFORE_ROUTING,
+    ),
+    (
+        sent!("icmp type echo-request ip daddr set 0.0.0.0"),
+        AS_IT_WAS,
+        "IP_INVALID_DEST in ip_rcv_finish_core",
+        BEFORE_ROUTING,
+    ),
+    (sent!("icmp type echo-request @nh,80,16 set 0x1234"), AS_IT_WAS, "IP_CSUM in ip_rcv_core", ON_THE_WIRE),
+    (sent!("icmp type echo-request @nh,0,8 set 0x55"), AS_IT_WAS, "IP_INHDR in ip_rcv_core", ON_THE_WIRE),
+    (sent!("icmp type echo-request ip length set 4095"), AS_IT_WAS, "PKT_TOO_SMALL in ip_rcv_core", ON_THE_WIRE),
+    (&[MANGLED, MANGLING, SPOILT], AS_IT_WAS, "world: ICMP_CSUM in icmp_rcv", "world: Input last"),
+    (
+        &[MANGLED, MANGLING, SPOILT, TABLE, FORWARD_ACCEPTS, "nft 'add rule inet t c ct state invalid drop'"],
+        &[AS_IT_WAS[0], GONE],
+        NFT,
+        "Forward first",
+    ),
+];
+const BEFORE_ROUTING: &str = "Prerouting last";
+const ON_THE_WIRE: &str = "ns_1: Postrouting last";
+const INVALID_SOURCE: &str = "IP_INVALID_SOURCE in ip_rcv_finish_core";
+/// A wrong checksum of the message itself.
+const SPOILT: &str = "ip netns exec ns_1 nft 'add rule inet m c icmp type echo-request @th,16,16 set 0x1234'";
+const FORWARD_ACCEPTS: &str = "nft 'add chain inet t c { type filter hook forward priority 0; policy accept; }'";
+
+/// The rest of the packet filter's ways to throw a packet away.
+const REFUSED: [Fault; 3] = [
+    (
+        &[TABLE, FORWARD_ACCEPTS, "nft 'add rule inet t c icmp type echo-request reject'"],
+        &[GONE],
+        NFT,
+        "sends ICMP 3/3",
+    ),
+    (
+        &[
+            "ip netns exec ns_1 nft 'add table inet t'",
+            "ip netns exec ns_1 nft 'add chain inet t c { type filter hook output priority 0; policy drop; }'",
+        ],
+        &["ip netns exec ns_1 nft 'delete table inet t'"],
+        "ns_1: NETFILTER_DROP in nft_do_chain",
+        "ns_1: Output first",
+    ),
+    (
+        &[TABLE, "nft 'add chain inet t c { type filter hook ingress device veth3 priority 0; policy drop; }'"],
+        &[GONE],
+        NFT,
+        ON_THE_WIRE,
+    ),
+];
+
+/// Where a packet waits or stands before it can be sent.
+const WAITING: [Fault; 5] = [
+    (
+        &["ip -n ns_1 neigh replace 1.1.1.3 lladdr 02:00:00:00:00:99 dev veth2 nud permanent"],
+        &["ip -n ns_1 neigh del 1.1.1.3 dev veth2"],
+        "OTHERHOST in ip_rcv_core",
+        ON_THE_WIRE,
+    ),
+    (
+        &["ip rule add from all blackhole pref 1"],
+        &["ip rule del from all blackhole pref 1"],
+        "NOT_SPECIFIED in ip_error",
+        BEFORE_ROUTING,
+    ),
+    (
+        &[
+            "ip neigh replace 10.20.30.1 lladdr 02:00:00:00:00:99 dev eth2 nud permanent",
+            "tc qdisc replace dev eth2 root pfifo limit 0",
+        ],
+        &["tc qdisc del dev eth2 root", "ip neigh del 10.20.30.1 dev eth2"],
+        "QDISC_DROP in __dev_queue_xmit",
+        "Postrouting last",
+    ),
+    (
+        &["sysctl -w net.ipv4.conf.veth3.arp_ignore=8", "ip -n ns_1 neigh del 1.1.1.3 dev veth2"],
+        &["sysctl -w net.ipv4.conf.veth3.arp_ignore=0"],
+        "ns_1: NEIGH_FAILED in neigh_invalidate",
+        "ns_1: sends ICMP 3/1",
+    ),
+    // The last, because routes go with it.
+    (&["ip link set eth2 down"], &[], "IP_INNOROUTES in ip_error", "sends ICMP 3/0"),
+];
+
+/// For IPv6, of 1300 bytes.
+const IPV6_SIZE: [Fault; 1] = [(&["ip link set eth2 mtu 1280"], &[], "PKT_TOO_BIG in ip6_forward", BEFORE_ROUTING)];
+
+/// For IPv6, to where no route leads.
+const IPV6_ASTRAY: [Fault; 1] = [(&[], &[], "IP_INNOROUTES in ip6_pkt_discard", BEFORE_ROUTING)];
+
+/// For IPv6.
+const IPV6_MALFORMED: [Fault; 2] = [
+    (sent!("icmpv6 type echo-request ip6 hoplimit set 1"), AS_IT_WAS, "IP_INHDR in ip6_forward", BEFORE_ROUTING),
+    (
+        sent!("icmpv6 type echo-request @th,16,16 set 0x1234"),
+        AS_IT_WAS,
+        "world: ICMP_CSUM in icmpv6_rcv",
+        "world: Input last",
+    ),
+];
+
 /// Makes each fault in turn, sends a probe, and takes the fault back. All that do not read as they should are told.
 fn check(destination: &str, size: u32, faults: &[Fault]) {
     test(|| {
@@ -207,4 +342,81 @@ fn link() {
 #[test]
 fn ipv6() {
     check(BEYOND[1], 56, &IPV6);
+}
+
+#[test]
+fn malformed() {
+    check(BEYOND[0], 56, &MALFORMED);
+}
+
+#[test]
+fn refused() {
+    check(BEYOND[0], 56, &REFUSED);
+}
+
+#[test]
+fn waiting() {
+    check(BEYOND[0], 56, &WAITING);
+}
+
+#[test]
+fn ipv6_malformed() {
+    check(BEYOND[1], 56, &IPV6_MALFORMED);
+}
+
+#[test]
+fn ipv6_size() {
+    check(BEYOND[1], 1300, &IPV6_SIZE);
+}
+
+#[test]
+fn ipv6_astray() {
+    check("fd99::1", 56, &IPV6_ASTRAY);
+}
+
+#[test]
+fn a_full_range_of_a_translation() {
+    test(|| {
+        build();
+        perform(&FORWARDING);
+        perform(&[
+            TABLE,
+            "nft 'add chain inet t c { type nat hook postrouting priority 100; policy accept; }'",
+            "nft 'add rule inet t c meta nfproto ipv4 meta l4proto udp snat to 10.20.30.182:5000-5001'",
+        ]);
+        let drop = "host: dropped for NETFILTER_DROP in nf_hook_slow";
+        for _ in 0..2 {
+            let _ = Watched::new(BEYOND[0], ProbeKind::Udp(9)).sender.send();
+        }
+        let told = Watched::new(BEYOND[0], ProbeKind::Udp(9)).send_until(drop);
+        let way = told.way_to(drop);
+        assert_eq!(way[way.len() - 2], "host: Postrouting last", "{way:#?}");
+    });
+}
+
+#[test]
+fn too_many_wait_for_a_neighbour() {
+    test(|| {
+        build();
+        perform(&FORWARDING);
+        perform(&["sysctl -w net.ipv4.neigh.eth2.unres_qlen_bytes=0"]);
+        let mut watched = Watched::new("10.20.30.77", ProbeKind::Icmp);
+        watched.sender.send().unwrap();
+        let drop = "host: dropped for NEIGH_QUEUEFULL in __neigh_event_send";
+        let way = watched.send_until(drop).way_to(drop);
+        assert_eq!(way[way.len() - 2], "host: Postrouting last", "{way:#?}");
+    });
+}
+
+#[test]
+fn what_is_ignored_is_no_drop() {
+    test(|| {
+        build();
+        perform(&FORWARDING);
+        perform(&["ip netns exec world sysctl -w net.ipv4.icmp_echo_ignore_all=1"]);
+        let end = "world: consumed in icmp_rcv";
+        let told = Watched::new(BEYOND[0], ProbeKind::Icmp).send_until(end);
+        let words = told.words();
+        assert!(!words.iter().any(|word| word.contains("dropped for") || word == "world: Output first"), "{words:#?}");
+    });
 }
