@@ -8,8 +8,9 @@ use super::passage::Passage;
 use super::resolution::Unresolved;
 use super::turn::turns;
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend};
-use crate::filter::{Decision, Nearest, nearest};
+use crate::filter::{Decision, Nearest, nearest, nearest_passed};
 use crate::model::ruleset::{Expression, Hook, text};
+use crate::model::segment::Segment;
 use crate::model::{Family, Link, Listener, Namespace, Setting, Transport};
 use crate::trace::{Ending, Leg, ProbeKind, Sight};
 
@@ -26,7 +27,10 @@ pub(super) fn untranslated(loss: &Loss<'_>) -> Option<Verdict> {
     if let Some(rule) = walk.translated_by {
         return taken_by_another(gateway, link, &passage, rule);
     }
-    let near = nearest(&walk.after, gateway.ruleset.of_both_engines(), translates_destination);
+    // Of the rules that the request came by first: one that only what is sent from here meets says nothing of it.
+    let passed = nearest_passed(walk, translates_destination).filter(|near| near.differs.len() == 1);
+    let anywhere = || nearest(&walk.after, gateway.ruleset.of_both_engines(), translates_destination);
+    let near = passed.or_else(anywhere);
     let port = loss.observation.probe.kind.port();
     match near {
         Some(near) if near.differs.is_empty() && hook == Hook::Output => Some(not_for_own(gateway, &near)),
@@ -74,11 +78,11 @@ fn listens_inside(loss: &Loss<'_>, gateway: &Namespace, port: Option<u16>) -> bo
     };
     let serves = |l: &Listener| Some(l.port) == port && l.transport == transport && !l.address.is_loopback();
     let from = &loss.observation.probe.from;
-    gateway
-        .links
-        .iter()
-        .filter_map(|l| loss.world.peer(gateway, l))
-        .any(|(inside, _)| inside.name != *from && inside.listeners.iter().any(serves))
+    // A port of a bridge is on the bridge's segment.
+    let wires = gateway.links.iter().filter(|link| link.master.is_none());
+    let behind = wires.flat_map(|link| Segment::of(loss.world, gateway, link).places);
+    let others = behind.map(|place| place.netns).filter(|there| there.name != *from && there.name != gateway.name);
+    others.flat_map(|there| &there.listeners).any(serves)
 }
 
 fn mismatch(loss: &Loss<'_>, gateway: &Namespace, link: &Link, request: &Sight, near: &Nearest<'_>) -> Verdict {

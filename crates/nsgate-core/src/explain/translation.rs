@@ -9,8 +9,8 @@ use crate::filter::{Nearest, Outcome, nearest};
 use crate::model::lookup::{Answer, Query, look_up};
 use crate::model::ruleset::{ChainKind, Expression, Hook, text};
 use crate::model::segment::Segment;
-use crate::model::{Family, Link, Namespace, World};
-use crate::trace::{Leg, Observation, Sight, Way};
+use crate::model::{Family, Link, Namespace, Route, World};
+use crate::trace::{Leg, Observation, Sight};
 use std::net::IpAddr;
 
 /// Nothing translates the source on the way out of the operator's networks, or what should have does not.
@@ -33,8 +33,9 @@ pub(super) fn source_missing(loss: &Loss<'_>) -> Option<Verdict> {
 
 /// No rule translates sources at all.
 fn missing(exit: &Exit<'_>, source: IpAddr, why: &Evidence) -> Option<Verdict> {
-    // Global IPv6 addresses are routed, not translated: what is missing is the way back.
-    if belongs_to_operator(source) {
+    // Global IPv6 addresses are routed, not translated: what is missing is the way back. So it is for a neighbour on the
+    // uplink's own link, who may be the operator's.
+    if belongs_to_operator(source) || !exit.by_default {
         return None;
     }
     let (gateway, link) = (exit.gateway, exit.link);
@@ -207,23 +208,31 @@ pub(super) fn exhausted(loss: &Loss<'_>) -> Option<Verdict> {
     )
 }
 
-/// Where the request left the operator's networks: the last namespace that passed it on by its default route.
+/// Where the request left the operator's networks: the last namespace that passed it on by the interface of its default
+/// route.
 struct Exit<'a> {
     gateway: &'a Namespace,
     link: &'a Link,
     entered: &'a Sight,
     left: &'a Sight,
+    /// The destination is reached by the default route, not on the link itself: it is nobody of the operator's.
+    by_default: bool,
 }
 
 fn exit<'a>(world: &'a World, observation: &'a Observation) -> Option<Exit<'a>> {
-    let requests = || observation.journey.of(Leg::Request);
-    requests().rev().filter(|s| s.way == Way::Out).find_map(|left| {
-        let gateway = world.namespace(&left.netns)?;
-        let entered = requests().find(|s| s.netns == left.netns && s.way == Way::In && s.time <= left.time)?;
-        let link = gateway.link(left.link)?;
+    turns(world, &observation.journey, Leg::Request).into_iter().rev().find_map(|turn| {
+        let (gateway, link) = (turn.netns, turn.way_out()?);
+        let (entered, left) = (turn.entered?, turn.left?);
         let query = Query::passing(left.header.source, left.header.destination, entered.link);
         let by_default = look_up(gateway, &query).route().is_some_and(|r| r.destination.prefix_len() == 0);
-        by_default.then_some(Exit { gateway, link, entered, left })
+        let family = Family::of(left.header.destination);
+        let leads_outside = |r: &Route| {
+            r.destination.prefix_len() == 0
+                && Family::of(r.destination.addr()) == family
+                && r.next_hops.iter().any(|hop| hop.link == Some(link.index))
+        };
+        let outside = by_default || gateway.routes.iter().any(leads_outside);
+        outside.then_some(Exit { gateway, link, entered, left, by_default })
     })
 }
 
