@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What only a bridge has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Bridge {
     /// Whether VLANs are told apart.
@@ -23,6 +24,7 @@ pub struct Bridge {
 
 /// What only a port of a bridge has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BridgePort {
     /// Its spanning-tree state; without the protocol, what an operator made of it.
@@ -49,6 +51,7 @@ pub struct BridgePort {
 
 /// The spanning-tree state of a bridge port (BR_STATE_*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum PortState {
     /// Takes no part.
@@ -65,6 +68,7 @@ pub enum PortState {
 
 /// The VLANs from one number to another that a bridge port belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PortVlan {
     /// The first.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The connection-tracking table of a namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ConntrackTable"))]
 #[serde(deny_unknown_fields)]
 pub struct Table {
     /// How many entries there are.
@@ -17,6 +18,7 @@ pub struct Table {
 
 /// What one processor has counted in connection tracking, by the kernel's words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Statistics {
     /// Look-ups that found an entry.

@@ -9,12 +9,14 @@ use super::{LinkIndex, Mac};
 
 /// One entry of the forwarding database of a bridge or a VXLAN device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ForwardingEntry {
     /// The port of the bridge, the bridge itself (its own addresses), or the VXLAN device.
     pub link: LinkIndex,
     /// The link-layer address; all zeroes in a VXLAN device: whatever has no entry of its own.
     #[serde(with = "text")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub mac: Mac,
     /// The bridge whose database it stands in; none for that of a VXLAN device.
     pub bridge: Option<LinkIndex>,
@@ -36,6 +38,7 @@ pub struct ForwardingEntry {
 
 /// Where an entry of the forwarding database comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ForwardingOrigin {
     /// Bridge: the address is the bridge's or port's own. VXLAN: entered by hand, for good.

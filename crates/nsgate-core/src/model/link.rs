@@ -47,10 +47,12 @@ impl fmt::Display for LinkName {
 
 /// The number of an interface within its namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LinkIndex(pub u32);
 
 /// One network interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Link {
     /// Its number within the namespace.
@@ -61,6 +63,7 @@ pub struct Link {
     pub kind: LinkKind,
     /// Its link-layer address; none on loopback-like and point-to-point devices.
     #[serde(with = "text::option")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub mac: Option<Mac>,
     /// The largest packet it sends, in bytes, link-layer header not counted.
     pub mtu: u32,
@@ -100,6 +103,7 @@ pub struct Link {
 
 /// The queues of an interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LinkQueues {
     /// How many for what goes out.
@@ -112,6 +116,7 @@ pub struct LinkQueues {
 
 /// What kind of interface a link is, with what only that kind has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum LinkKind {
     /// `lo`.
@@ -156,6 +161,7 @@ pub enum LinkKind {
 
 /// Where the other end of a veth pair, or the lower device of a stacked one, is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Peer {
     /// The device stands for itself.
@@ -170,6 +176,7 @@ pub enum Peer {
 
 /// The operational state of an interface (RFC 2863, `operstate` in sysfs).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum OperState {
     /// The driver does not say; counts as usable (loopback and TUN stay here).
@@ -190,9 +197,11 @@ pub enum OperState {
 
 /// One address of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Address {
     /// The address with its prefix length.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub net: IpNet,
     /// The other end's address on point-to-point links.
     pub peer: Option<IpAddr>,
@@ -206,6 +215,7 @@ pub struct Address {
 
 /// The flags of an address that decide whether it can be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AddressFlags {
     /// Duplicate address detection has not finished.

@@ -9,6 +9,7 @@ use super::{Family, LinkIndex, Mac};
 
 /// One neighbour entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Neighbour {
     /// The interface behind which the neighbour is.
@@ -17,6 +18,7 @@ pub struct Neighbour {
     pub address: IpAddr,
     /// Its link-layer address, once known.
     #[serde(with = "text::option")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub mac: Option<Mac>,
     /// How far it can be trusted.
     pub state: NeighbourState,
@@ -26,10 +28,12 @@ pub struct Neighbour {
 
 /// A neighbour table of the machine: all its namespaces share one for each family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NeighbourTable {
     /// For which addresses.
     #[serde(with = "family")]
+    #[cfg_attr(test, schemars(with = "super::wire::family::Word"))]
     pub family: Family,
     /// How many entries it has, those of all namespaces counted.
     pub entries: u32,
@@ -45,6 +49,7 @@ pub struct NeighbourTable {
 
 /// The state of a neighbour entry (NUD_*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum NeighbourState {
     /// Asked for, not answered yet.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Process {
     /// Its number, as the process sees it that made the snapshot.

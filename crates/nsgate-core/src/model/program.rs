@@ -7,6 +7,7 @@ use super::{Family, LinkIndex};
 
 /// A BPF program attached to an interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Program {
     /// The interface.
@@ -21,6 +22,7 @@ pub struct Program {
 
 /// Where on an interface a BPF program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ProgramPlace {
     /// In the driver, before the kernel makes a packet of what came in.
@@ -41,6 +43,7 @@ pub enum ProgramPlace {
 
 /// A BPF program that may decide about packets, attached to something of the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AttachedProgram {
     /// To what.
@@ -53,6 +56,7 @@ pub struct AttachedProgram {
 
 /// To what of the machine a BPF program is attached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum MachinePlace {
     /// A control group: it sees what the processes in it and below it do.
@@ -68,6 +72,7 @@ pub enum MachinePlace {
     PacketFilter {
         /// Of which family.
         #[serde(with = "family")]
+        #[cfg_attr(test, schemars(with = "super::wire::family::Word"))]
         family: Family,
         /// The hook: `prerouting`, `input`, `forward`, `output` or `postrouting`.
         hook: String,

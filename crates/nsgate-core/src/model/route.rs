@@ -17,13 +17,16 @@ pub const TABLE_DEFAULT: u32 = 253;
 
 /// One route.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// The table it stands in.
     pub table: u32,
     /// What it is for; the whole address space for a default route.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub destination: IpNet,
     /// The sources it is for (IPv6 only).
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub from: Option<IpNet>,
     /// The type of service it is for; 0: any.
     pub tos: u8,
@@ -47,6 +50,7 @@ pub struct Route {
 
 /// One way of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NextHop {
     /// The router to hand the packet to; none: the destination itself is on the link.
@@ -65,6 +69,7 @@ pub struct NextHop {
 
 /// A way, or several, that stands for itself and is named by routes or forwarding entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NexthopObject {
     /// Its number.
@@ -79,6 +84,7 @@ pub struct NexthopObject {
 
 /// What a nexthop object is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum NexthopKind {
     /// One way.
@@ -91,6 +97,7 @@ pub enum NexthopKind {
 
 /// What a route does with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum RouteKind {
     /// Sends it on.
@@ -117,6 +124,7 @@ pub enum RouteKind {
 
 /// How far away a route's destination is (RT_SCOPE_*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Scope {
     /// Anywhere.
@@ -135,18 +143,22 @@ pub enum Scope {
 
 /// One policy rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Which family it is for.
     #[serde(with = "family")]
+    #[cfg_attr(test, schemars(with = "super::wire::family::Word"))]
     pub family: Family,
     /// Its place in the order: the smaller is asked first.
     pub priority: u32,
     /// Whether it applies to the packets that do *not* match.
     pub inverted: bool,
     /// The sources it is for.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub from: Option<IpNet>,
     /// The destinations it is for.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub to: Option<IpNet>,
     /// The interface the packet came in by (`lo`: made here).
     pub iif: Option<LinkName>,
@@ -176,6 +188,7 @@ pub struct Rule {
 
 /// What a policy rule does with a packet that matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum RuleAction {
     /// Looks it up in this table; goes on with the next rule if nothing is found.

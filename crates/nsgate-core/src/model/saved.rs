@@ -16,6 +16,7 @@ pub const LONGEST: usize = 64 << 20;
 
 /// A World, and when and where it was read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Saved {
     /// The number of the shape: [`SCHEMA`].
@@ -170,6 +171,24 @@ table ip nsgate {
         let saved = saved();
         let text = saved.write().unwrap();
         assert_eq!(Saved::read(text.as_bytes()).unwrap(), saved, "{text}");
+    }
+
+    /// What `docs/reference` says of the text is made from the types: their fields, and the words that stand on them.
+    /// After a change of the types `INSTA_UPDATE=always cargo test -p nsgate-core saved` writes it anew.
+    #[test]
+    fn the_published_schema_is_that_of_the_types() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/snapshot.schema.json");
+        let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
+        let mut schema = settings.into_generator().into_root_schema_for::<Saved>().to_value();
+        schema["title"] = format!("What nsgate snapshot writes, schema {SCHEMA}").into();
+        schema["properties"]["schema"] = serde_json::json!({ "const": SCHEMA });
+        let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
+            std::fs::write(path, &text).unwrap();
+        }
+        let published = std::fs::read_to_string(path).unwrap_or_default();
+        let first = published.lines().zip(text.lines()).find(|(published, made)| published != made);
+        assert!(published == text, "the schema is not that of the types; first difference: {first:?}");
     }
 
     #[test]

@@ -78,6 +78,7 @@ impl fmt::Display for Sysctl {
 
 /// The sysctls of one namespace that were read, with their values as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Sysctls(BTreeMap<Sysctl, String>);
 
 impl Sysctls {

@@ -11,10 +11,12 @@ use super::LinkIndex;
 
 /// The handle of a queueing discipline, of a class, or of a place where filters hang: `MAJOR:MINOR`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Handle(pub u32);
 
 /// A queueing discipline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Qdisc {
     /// The interface.
@@ -31,6 +33,7 @@ pub struct Qdisc {
 
 /// What a queueing discipline does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum QdiscKind {
     /// Packets in order, so many at the most.
@@ -76,6 +79,7 @@ pub enum QdiscKind {
 
 /// What a queue has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct QueueCounts {
     /// Bytes that passed.
@@ -96,6 +100,7 @@ pub struct QueueCounts {
 
 /// A class of a queueing discipline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TrafficClass {
     /// The interface.
@@ -116,6 +121,7 @@ pub struct TrafficClass {
 
 /// A filter: what it picks, and what is done to that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TrafficFilter {
     /// The interface.
@@ -140,6 +146,7 @@ pub struct TrafficFilter {
 
 /// What a filter picks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FilterKind {
     /// What a BPF program picks.
@@ -168,6 +175,7 @@ pub enum FilterKind {
 
 /// One comparison of a u32 filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct U32Key {
     /// Where the 32 bits stand, in bytes from the network header.
@@ -180,6 +188,7 @@ pub struct U32Key {
 
 /// What is done to a packet that a filter picked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TrafficAction {
     /// What is done.
@@ -192,6 +201,7 @@ pub struct TrafficAction {
 
 /// What an action does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ActionKind {
     /// Nothing but its verdict.
@@ -227,6 +237,7 @@ pub enum ActionKind {
 
 /// What traffic control decides about a packet (TC_ACT_*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum TrafficVerdict {
     /// As the classifier said.

@@ -25,6 +25,17 @@ macro_rules! written_as_text {
                 parse(&String::deserialize(deserializer)?)
             }
         }
+
+        #[cfg(test)]
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                String::json_schema(generator)
+            }
+        }
     )+};
 }
 
@@ -78,8 +89,9 @@ pub(super) mod family {
     use super::{Deserialize, Deserializer, Serialize, Serializer};
 
     #[derive(Serialize, Deserialize)]
+    #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Family"))]
     #[serde(rename_all = "lowercase")]
-    enum Word {
+    pub(in crate::model) enum Word {
         Ipv4,
         Ipv6,
     }

@@ -13,6 +13,7 @@ use super::{
 
 /// What is, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct World {
     /// The namespaces, `host` first.
@@ -25,6 +26,7 @@ pub struct World {
 
 /// What all namespaces of a machine share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Machine {
     /// Its neighbour tables, one a family.
@@ -37,6 +39,7 @@ pub struct Machine {
 
 /// Something that could not be looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
     /// The namespace it concerns; none: all of them.
@@ -49,6 +52,7 @@ pub struct Limit {
 
 /// One network namespace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Namespace {
     /// What it is called.

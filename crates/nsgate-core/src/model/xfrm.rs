@@ -12,6 +12,7 @@ use super::LinkIndex;
 
 /// The policies and states of a namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Xfrm {
     /// The policies, in the kernel's order: of those that fit, the one of the smallest priority counts, the earlier one
@@ -25,11 +26,14 @@ pub struct Xfrm {
 
 /// Which packets a policy or a state is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct XfrmSelector {
     /// Their sources.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub source: IpNet,
     /// Their destinations.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub destination: IpNet,
     /// The transport protocol; 0: any.
     pub protocol: u8,
@@ -43,6 +47,7 @@ pub struct XfrmSelector {
 
 /// One policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct XfrmPolicy {
     /// Which packets it is for.
@@ -67,6 +72,7 @@ pub struct XfrmPolicy {
 
 /// One transformation that a policy asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct XfrmTemplate {
     /// The protocol: 50 ESP, 51 AH, 108 IPComp.
@@ -87,6 +93,7 @@ pub struct XfrmTemplate {
 
 /// One state (security association).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct XfrmState {
     /// The end that sends by it.
@@ -121,6 +128,7 @@ pub struct XfrmState {
 
 /// The direction of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum XfrmDirection {
     /// What is delivered here.
@@ -133,6 +141,7 @@ pub enum XfrmDirection {
 
 /// How a transformation wraps a packet (XFRM_MODE_*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum XfrmMode {
     /// What the packet carries.

@@ -23,12 +23,17 @@ fn lab(name: &str) -> Value {
 
 /// Runs `nsgate trace` once more in the sandbox of a lab, with everything that it learns.
 fn trace_in_lab(name: &str, probe: &Value, options: &str) -> Value {
-    const MARK: &str = "the answer of nsgate trace:";
     let text = |field: &str| probe[field].as_str().unwrap().to_owned();
     let port = probe["port"].as_u64().map(|port| port.to_string()).unwrap_or_default();
     let words = format!("{} {} --{} {port}", text("from"), text("destination"), text("protocol"));
+    in_lab(name, &format!("trace {words} --json --details {options}"))
+}
+
+/// Runs nsgate in the sandbox of a lab and gives its JSON.
+fn in_lab(name: &str, words: &str) -> Value {
+    const MARK: &str = "the answer of nsgate:";
     let nsgate = env!("CARGO_BIN_EXE_nsgate");
-    let script = format!("echo '{MARK}'; {nsgate} trace {words} --json --details {options}; true\n");
+    let script = format!("echo '{MARK}'; {nsgate} {words}; true\n");
     let (read, mut write) = std::io::pipe().unwrap();
     write.write_all(script.as_bytes()).unwrap();
     drop(write);
@@ -76,6 +81,25 @@ fn traces_are_as_their_schema_says() {
 }
 
 #[test]
+fn snapshots_are_as_their_schema_says() {
+    let schema: Value = serde_json::from_str(include_str!("../../../../docs/reference/snapshot.schema.json")).unwrap();
+    for name in ["article", "router", "bridge-filtered", "dnat", "rule-policy", "tunnel-unresolved", "neighbour-wrong"]
+    {
+        let snapshot = in_lab(name, "snapshot");
+        assert_valid(&schema, &snapshot, name);
+        let processes = snapshot["world"]["namespaces"][0]["processes"].as_array().map(Vec::len);
+        assert!(processes > Some(0), "{name}: {snapshot:#}");
+        let mut other = snapshot.clone();
+        other["world"]["namespaces"][0]["links"][0]["colour"] = "blue".into();
+        assert_eq!(breaches(&schema, &other).len(), 1);
+        other = snapshot;
+        other["world"]["namespaces"][0].as_object_mut().unwrap().remove("ruleset");
+        other["world"]["namespaces"][0]["links"][0]["peer"] = "everywhere".into();
+        assert_eq!(breaches(&schema, &other).len(), 2);
+    }
+}
+
+#[test]
 fn a_trace_that_mended_is_as_its_schema_says() {
     let probe = json!({"from": "ns_1", "destination": "114.114.114.114", "protocol": "icmp", "port": null});
     let answer = trace_in_lab("article", &probe, "--fix --yes");
@@ -97,11 +121,19 @@ fn a_schema_refuses_what_it_does_not_say() {
         "properties": {
             "a": { "$ref": "#/$defs/number" },
             "b": { "type": "array", "items": { "enum": ["x", null] } },
-            "c": { "type": ["string", "null"], "pattern": "^([0-9a-f]{2})*$" }
+            "c": { "type": ["string", "null"], "pattern": "^([0-9a-f]{2})*$" },
+            "d": { "anyOf": [{ "$ref": "#/$defs/number" }, { "type": "null" }] },
+            "e": { "oneOf": [{ "const": "x" }, { "type": "string" }] },
+            "f": { "type": "array", "minItems": 1, "maxItems": 2, "prefixItems": [{ "const": 1 }] }
         },
         "$defs": { "number": { "type": "integer", "minimum": 1, "maximum": 3 } }
     });
-    for good in [json!({"a": 1}), json!({"a": 3, "b": ["x", null], "c": "0aff"}), json!({"a": 2, "c": null})] {
+    let good = [
+        json!({"a": 1}),
+        json!({"a": 3, "b": ["x", null], "c": "0aff"}),
+        json!({"a": 2, "c": null, "d": null, "e": "y", "f": [1, "y"]}),
+    ];
+    for good in good {
         assert_eq!(breaches(&schema, &good), [""; 0], "{good}");
     }
     let wrong = [
@@ -115,7 +147,14 @@ fn a_schema_refuses_what_it_does_not_say() {
         json!({"a": 1, "b": ["y"]}),
         json!({"a": 1, "b": {}}),
         json!({"a": 1, "c": "0af"}),
-        json!({"a": 1, "d": 1}),
+        json!({"a": 1, "d": "x"}),
+        json!({"a": 1, "d": 4}),
+        json!({"a": 1, "e": "x"}),
+        json!({"a": 1, "e": 1}),
+        json!({"a": 1, "f": []}),
+        json!({"a": 1, "f": [2]}),
+        json!({"a": 1, "f": [1, 2, 3]}),
+        json!({"a": 1, "g": 1}),
     ];
     for wrong in wrong {
         assert_eq!(breaches(&schema, &wrong).len(), 1, "{wrong}");

@@ -16,7 +16,7 @@ struct Check<'a> {
 }
 
 /// Words that hold nothing to be checked.
-const PROSE: [&str; 4] = ["$schema", "$defs", "title", "description"];
+const PROSE: [&str; 5] = ["$schema", "$defs", "title", "description", "format"];
 
 impl<'a> Check<'a> {
     fn value(&mut self, schema: &'a Value, value: &Value, at: &str) {
@@ -47,6 +47,22 @@ impl<'a> Check<'a> {
                         self.value(operand, item, &format!("{at}/{index}"));
                     }
                 }
+                "anyOf" | "oneOf" => {
+                    let fitting = self.fitting(operand, value, at);
+                    let enough = if word == "oneOf" { fitting == Ok(1) } else { fitting.is_ok() };
+                    self.hold(enough, at, || format!("is none of {word}: {}", fitting.err().unwrap_or_default()));
+                }
+                "prefixItems" => {
+                    let schemas = operand.as_array().into_iter().flatten();
+                    for (index, (schema, item)) in schemas.zip(value.as_array().into_iter().flatten()).enumerate() {
+                        self.value(schema, item, &format!("{at}/{index}"));
+                    }
+                }
+                "minItems" | "maxItems" => {
+                    let length = value.as_array().map_or(operand.as_u64(), |items| Some(items.len() as u64));
+                    let fits = if word == "minItems" { length >= operand.as_u64() } else { length <= operand.as_u64() };
+                    self.hold(fits, at, || format!("has not {word} {operand}: {value}"));
+                }
                 "required" => {
                     for name in operand.as_array().into_iter().flatten().filter_map(Value::as_str) {
                         let there = value.as_object().is_none_or(|fields| fields.contains_key(name));
@@ -60,6 +76,19 @@ impl<'a> Check<'a> {
         if let Some(fields) = value.as_object() {
             self.fields(words, fields, at);
         }
+    }
+
+    /// How many of these schemas a value is as; if none, what is wrong by the one that it comes closest to.
+    fn fitting(&self, schemas: &'a Value, value: &Value, at: &str) -> Result<usize, String> {
+        let found = schemas.as_array().into_iter().flatten().map(|schema| {
+            let mut check = Check { root: self.root, breaches: Vec::new() };
+            check.value(schema, value, at);
+            check.breaches
+        });
+        let (right, wrong): (Vec<_>, Vec<_>) = found.partition(Vec::is_empty);
+        // What goes wrong deep inside went right on the way there.
+        let closest = wrong.into_iter().max_by_key(|breaches| breaches.iter().map(String::len).max());
+        if right.is_empty() { Err(closest.unwrap_or_default().join("; ")) } else { Ok(right.len()) }
     }
 
     fn fields(&mut self, words: &'a Map<String, Value>, fields: &Map<String, Value>, at: &str) {

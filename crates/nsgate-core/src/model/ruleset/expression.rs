@@ -9,6 +9,7 @@ pub use super::operand::{
 
 /// One instruction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Expression {
     /// Reads from the packet into `to`.
@@ -75,6 +76,7 @@ pub enum Expression {
         op: CmpOp,
         /// With what.
         #[serde(with = "hex")]
+        #[cfg_attr(test, schemars(with = "String"))]
         value: Vec<u8>,
     },
     /// Goes on only if the value lies between two others (or, `inverted`, does not).
@@ -85,9 +87,11 @@ pub enum Expression {
         inverted: bool,
         /// The first value inside.
         #[serde(with = "hex")]
+        #[cfg_attr(test, schemars(with = "String"))]
         low: Vec<u8>,
         /// The last value inside.
         #[serde(with = "hex")]
+        #[cfg_attr(test, schemars(with = "String"))]
         high: Vec<u8>,
     },
     /// A bit operation.
@@ -421,6 +425,7 @@ pub enum Expression {
         revision: u32,
         /// Its parameters.
         #[serde(with = "hex")]
+        #[cfg_attr(test, schemars(with = "String"))]
         info: Vec<u8>,
     },
     /// A target of the xtables kind (iptables-nft).
@@ -431,6 +436,7 @@ pub enum Expression {
         revision: u32,
         /// Its parameters.
         #[serde(with = "hex")]
+        #[cfg_attr(test, schemars(with = "String"))]
         info: Vec<u8>,
     },
     /// A match or target of the xtables kind that asks or changes sets of ipset.
@@ -441,6 +447,7 @@ pub enum Expression {
         revision: u32,
         /// Its parameters, in which sets are numbers.
         #[serde(with = "hex")]
+        #[cfg_attr(test, schemars(with = "String"))]
         info: Vec<u8>,
         /// The names of these sets, in order; one that is not known is empty.
         names: Vec<String>,
@@ -451,6 +458,7 @@ pub enum Expression {
         name: String,
         /// Its attributes.
         #[serde(with = "hex")]
+        #[cfg_attr(test, schemars(with = "String"))]
         attributes: Vec<u8>,
     },
 }

@@ -15,6 +15,7 @@ use crate::model::Mac;
 
 /// A set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct IpSet {
     /// Its name.
@@ -41,13 +42,16 @@ pub struct IpSet {
 
 /// A member of a set: the parts that its type asks for, and what is said of it besides.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Member {
     /// The address or network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub net: Option<IpNet>,
     /// The second address or network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub second: Option<IpNet>,
     /// The transport protocol that the port belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,6 +61,7 @@ pub struct Member {
     pub port: Option<u16>,
     /// The link-layer address.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub mac: Option<Mac>,
     /// The interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]

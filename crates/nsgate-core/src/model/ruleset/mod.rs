@@ -53,6 +53,7 @@ use super::wire::hex;
 
 /// The packet filter of one namespace.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Ruleset {
     /// The nftables tables, those that iptables-nft and its kin keep included, in the kernel's order.
@@ -69,6 +70,7 @@ pub struct Ruleset {
 
 /// The family of a table (NFPROTO_*).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum TableFamily {
     /// IPv4 and IPv6.
@@ -88,6 +90,7 @@ pub enum TableFamily {
 
 /// One table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Table {
     /// Its family.
@@ -116,6 +119,7 @@ pub struct Table {
 
 /// One chain.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Chain {
     /// Its name.
@@ -136,6 +140,7 @@ pub struct Chain {
 
 /// Where a base chain stands on the packet's way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BaseChain {
     /// What it is for.
@@ -152,6 +157,7 @@ pub struct BaseChain {
 
 /// What a base chain is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ChainKind {
     /// Decides.
@@ -164,6 +170,7 @@ pub enum ChainKind {
 
 /// A hook on the packet's way (NF_INET_*, NF_NETDEV_*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Hook {
     /// As a frame comes in by a device.
@@ -184,6 +191,7 @@ pub enum Hook {
 
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FilterRule"))]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// The number by which the kernel knows it, within its table.
@@ -196,6 +204,7 @@ pub struct Rule {
 
 /// A set, a map (key to data) or a verdict map (key to verdict).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Set {
     /// Its name; anonymous ones are called `__set0`, `__map3` and so on.
@@ -244,6 +253,7 @@ pub struct Set {
 
 /// What a map leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum SetData {
     /// Verdicts.
@@ -261,13 +271,16 @@ pub enum SetData {
 
 /// One element of a set or map.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Element {
     /// The key; for a range its first value. Empty for the catch-all element.
     #[serde(with = "hex")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub key: Vec<u8>,
     /// The last value of a range whose both ends stand in one element (concatenated sets).
     #[serde(with = "hex::option")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub key_end: Option<Vec<u8>>,
     /// It closes the range that the element before it opens: keys from here on are outside.
     pub interval_end: bool,

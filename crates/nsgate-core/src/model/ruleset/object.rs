@@ -10,6 +10,7 @@ use super::{Expression, Hook};
 
 /// An object that rules and maps call by its name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Object {
     /// Its name.
@@ -24,6 +25,7 @@ pub struct Object {
 
 /// What an object is, with its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ObjectKind {
     /// A counter, quota, limit, limit of connections or synproxy: the instruction of that name.
@@ -72,12 +74,14 @@ pub enum ObjectKind {
         number: u32,
         /// Its attributes.
         #[serde(with = "hex")]
+        #[cfg_attr(test, schemars(with = "String"))]
         attributes: Vec<u8>,
     },
 }
 
 /// How packets are put into a tunnel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Tunnel {
     /// The number that tells this tunnel from others.
@@ -98,11 +102,13 @@ pub struct Tunnel {
     pub flags: u32,
     /// The options of the kind of tunnel, as they came.
     #[serde(with = "hex")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub options: Vec<u8>,
 }
 
 /// A table of connections whose packets pass by the rules.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FlowTable {
     /// Its name.

@@ -11,20 +11,27 @@ use super::super::wire::hex;
 /// Counted in steps of four bytes: 0 to 15 stand for NFT_REG32_00 to NFT_REG32_15; the older 16-byte registers
 /// NFT_REG_1 to NFT_REG_4 begin at 0, 4, 8 and 12.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Register(pub u8);
 
 /// A value that stands in a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Data {
     /// Bytes in network order, unless the selector they are compared with is kept in the host's order.
-    Value(#[serde(with = "hex")] Vec<u8>),
+    Value(
+        #[serde(with = "hex")]
+        #[cfg_attr(test, schemars(with = "String"))]
+        Vec<u8>,
+    ),
     /// A decision.
     Verdict(Verdict),
 }
 
 /// What a rule decides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Verdict {
     /// The packet passes this chain and those it was called from.
@@ -45,6 +52,7 @@ pub enum Verdict {
 
 /// Where in the packet a payload instruction reads (NFT_PAYLOAD_*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Base {
     /// From the link-layer header.
@@ -59,6 +67,7 @@ pub enum Base {
 
 /// How a value is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum CmpOp {
     /// Equal.
@@ -77,18 +86,22 @@ pub enum CmpOp {
 
 /// What of the packet's surroundings an instruction reads or sets (NFT_META_*, by the kernel's number).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MetaKey(pub u32);
 
 /// What of the packet's connection an instruction reads (NFT_CT_*, by the kernel's number).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CtKey(pub u32);
 
 /// What a `fib` instruction yields (NFT_FIB_RESULT_*, by the kernel's number).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FibResult(pub u32);
 
 /// How a packet is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum RejectKind {
     /// By an ICMP error of the packet's own family, with this code.
@@ -101,15 +114,18 @@ pub enum RejectKind {
 
 /// A bit operation between registers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Bitwise {
     /// `(value & mask) ^ xor`.
     Bool {
         /// The bits that are kept.
         #[serde(with = "hex")]
+        #[cfg_attr(test, schemars(with = "String"))]
         mask: Vec<u8>,
         /// The bits that are then turned over.
         #[serde(with = "hex")]
+        #[cfg_attr(test, schemars(with = "String"))]
         xor: Vec<u8>,
     },
     /// Shifts to the left.
@@ -122,10 +138,12 @@ pub enum Bitwise {
 
 /// The flags of a translation (NF_NAT_RANGE_*).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NatFlags(pub u32);
 
 /// A source or destination translation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Nat {
     /// The source is translated; otherwise the destination.
