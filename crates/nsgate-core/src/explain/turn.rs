@@ -91,8 +91,8 @@ mod tests {
         let names: Vec<_> = turns
             .iter()
             .map(|turn| {
-                let name = |link: Option<&Link>| link.map_or("", |link| link.name.as_str());
-                format!("{} {} {}", turn.netns.name, name(turn.way_in()), name(turn.way_out()))
+                let ways = [turn.way_in(), turn.way_out()].map(|link| link.map_or("", |link| link.name.as_str()));
+                format!("{} {} {}", turn.netns.name, ways[0], ways[1])
             })
             .collect();
         assert_eq!(names, ["ns_1  veth2", "host br0 br0", "ns_2 veth2 "]);
