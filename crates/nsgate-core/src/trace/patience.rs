@@ -24,6 +24,8 @@ pub struct Underway<'a> {
     pub kernel: &'a [KernelEvent],
     /// What the traces of the packet filters told so far.
     pub rules: &'a [RuleEvent],
+    /// Whether there are two attempts, so that one of them may be given up sooner.
+    pub twice: bool,
     /// The namespaces that are watched.
     pub watched: &'a [NetnsName],
 }
@@ -53,9 +55,8 @@ pub fn over_at(world: &World, underway: &Underway<'_>) -> Option<u64> {
     match dropped(underway, last_sight) {
         Some(time) => Some(last.max(time) + AFTER_A_DROP),
         None if may_be_held(world, underway, last_sight) => None,
-        // Other probes are repeated.
-        None if underway.probe.kind.is_connection() => Some(last + 2 * AFTER_SILENCE),
-        None => Some(last + AFTER_SILENCE),
+        None if underway.twice => Some(last + AFTER_SILENCE),
+        None => Some(last + 2 * AFTER_SILENCE),
     }
 }
 
@@ -196,6 +197,7 @@ mod tests {
             journey: &observation.journey,
             kernel: &observation.kernel,
             rules: &observation.rules,
+            twice: !observation.probe.kind.is_connection(),
             watched: &watched,
         };
         over_at(&fixture.world, &underway).map(|time| (time - SENT) / MILLISECOND)

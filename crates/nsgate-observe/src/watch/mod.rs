@@ -98,6 +98,8 @@ struct Look {
 const TRACKED: &str = "Conntrack.entries";
 /// How long it takes until what becomes of a probe is looked at: most are answered before.
 const LULL: Duration = Duration::from_millis(10);
+/// In less time, a busy machine may not come to look twice.
+const LONG_ENOUGH_FOR_TWO: Duration = Duration::from_millis(500);
 /// How many frames are kept in all: far more than one probe can cause.
 const MOST_SIGHTINGS: usize = 1 << 16;
 
@@ -161,8 +163,8 @@ impl Watch {
         self.settle_ending();
     }
 
-    /// The same, but no longer than it is worth waiting in this World; a probe that was not answered is repeated once,
-    /// when it seems to be lost or when half of the time is over.
+    /// The same, but no longer than it is worth waiting in this World. With half a second or more to wait, a probe that
+    /// was not answered is repeated once: when it seems to be lost, or when half of the time is over.
     pub fn collect_patiently(&mut self, wait: Duration, world: &World) {
         let start = Instant::now();
         let mut asked = start;
@@ -174,9 +176,10 @@ impl Watch {
                 continue;
             }
             asked = Instant::now();
-            let hope = self.over_at(world).map(|over| Duration::from_nanos(over.saturating_sub(now())));
+            let twice = wait >= LONG_ENOUGH_FOR_TWO && !self.probe.kind.is_connection();
+            let hope = self.over_at(world, twice).map(|over| Duration::from_nanos(over.saturating_sub(now())));
             let due = (wait / 2).saturating_sub(start.elapsed());
-            let may_repeat = self.repeated.is_none() && self.sender.as_ref().is_some_and(Sender::can_repeat);
+            let may_repeat = twice && self.repeated.is_none() && self.sender.as_ref().is_some_and(Sender::can_repeat);
             let lost = hope.is_some_and(|hope| hope.is_zero());
             if may_repeat && (lost || due.is_zero()) {
                 self.repeat();
@@ -416,7 +419,7 @@ impl Watch {
     }
 
     /// When nothing can come any more, in nanoseconds of the kernel's real-time clock; none: something always can.
-    fn over_at(&self, world: &World) -> Option<u64> {
+    fn over_at(&self, world: &World, twice: bool) -> Option<u64> {
         let (identity, kind) = (self.identity()?, self.probe.kind);
         let flows = translated_flows([identity.flow(kind)], &self.news.connections);
         let journey = follow(identity, kind, &flows, &self.sightings);
@@ -426,7 +429,8 @@ impl Watch {
             now().saturating_sub(u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX))
         });
         let (kernel, rules) = (self.kernel.told(), self.rules.told());
-        over_at(world, &Underway { probe: &self.probe, sent, journey: &journey, kernel, rules, watched: &watched })
+        let (probe, journey, watched) = (&self.probe, &journey, &watched[..]);
+        over_at(world, &Underway { probe, sent, journey, kernel, rules, twice, watched })
     }
 
     fn repeat(&mut self) {
