@@ -28,7 +28,8 @@ cargo xtask TASK
       --only NAME,NAME...         these scenarios only
       --nsgate FILE               this nsgate (default: it is built for release)
   interop [--rulesets NUMBER]     compare with Debian's ip, nft, iptables, tcpdump, conntrack
-  bench [lab] [see] [-n N]        how long the commands take, what watching costs others
+  bench [lab|see|trace]... [-n N]
+                                  how long the commands take, what watching costs others
   ci                              everything that .ci/run does
 ";
 

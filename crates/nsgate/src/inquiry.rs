@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use nsgate_core::explain::{Report, explain, resolver_unreachable};
 use nsgate_core::model::{Family, NetnsName, World};
 use nsgate_core::resolve::{Resolution, Unresolved};
-use nsgate_core::trace::{Observation, Probe, ProbeKind, planned_path, to_trace, to_watch};
+use nsgate_core::trace::{Ending, Observation, Probe, ProbeKind, can_meet, planned_path, to_trace, to_watch};
 use nsgate_kernel::Error;
-use nsgate_kernel::snapshot::{self, Reach};
+use nsgate_kernel::snapshot::Survey;
 use nsgate_observe::{Means, Watch, resolve};
 
 use crate::exit::{Failure, FailureKind};
@@ -170,21 +170,29 @@ const MOST_WATCHED: usize = 64;
 /// Sends the probe and gathers everything that is learned of it; `kernel`: also what the kernel drops, which takes root.
 pub(crate) fn observe(probe: &Probe, wait: Duration, kernel: bool) -> Result<(World, Observation, Timing), Error> {
     let start = Instant::now();
-    let world = snapshot::take_as_far_as(Reach::Wired, std::slice::from_ref(&probe.from))?;
+    let mut survey = Survey::begin(std::slice::from_ref(&probe.from))?;
     // It may have been asked for by another of its names, such as that of a container.
-    let from = world.namespace(&probe.from).map_or(&probe.from, |netns| &netns.name).clone();
+    let from = survey.world().namespace(&probe.from).map_or(&probe.from, |netns| &netns.name).clone();
     let probe = &Probe { from, ..probe.clone() };
+    // What is read tells where else the probe may come to.
+    while survey.complete(&can_meet(survey.world(), probe))? {}
     let read = Instant::now();
-    let path = planned_path(&world, &probe.from, probe.source, probe.destination);
-    let watched = to_watch(&world, &path, MOST_WATCHED);
-    let means = Means { kernel, filters: to_trace(&world, &watched) };
+    let world = survey.world();
+    let path = planned_path(world, &probe.from, probe.source, probe.destination);
+    let watched = to_watch(world, &path, MOST_WATCHED, |netns| survey.is_whole(netns));
+    let means = Means { kernel, filters: to_trace(world, &watched) };
     let mut watch = Watch::set_with(probe, &watched, &means)?;
     let ready = Instant::now();
     watch.send();
-    watch.collect_patiently(wait, &world);
+    watch.collect_patiently(wait, world);
     let ended = Instant::now();
     let observation = watch.finish()?;
+    if observation.ending != Ending::Answered {
+        // The cause may lie where the probe should have come to, but could not.
+        survey.complete_all()?;
+    }
     let timing = Timing { world: read - start, ready: ready - read, probe: ended - ready, gathered: ended.elapsed() };
+    let world = survey.into_world();
     Ok((world, observation, timing))
 }
 

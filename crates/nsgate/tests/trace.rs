@@ -153,3 +153,34 @@ fn a_lost_packet_whose_repetition_is_answered_is_told_as_such() {
         assert!(json(0, "ns_1 127.0.0.1").get("attempts").is_none());
     });
 }
+
+#[test]
+fn among_many_members_only_those_that_are_met_are_looked_at() {
+    test(|| {
+        let mut lines = vec!["sysctl -w net.ipv4.ip_forward=1".to_owned()];
+        for n in 1..=20 {
+            lines.extend([
+                format!("ip netns add n{n}"),
+                format!("ip link add v{n} type veth peer name eth0 netns n{n}"),
+                format!("ip addr add 10.0.{n}.1/24 dev v{n}"),
+                format!("ip link set v{n} up"),
+                format!("ip -n n{n} addr add 10.0.{n}.2/24 dev eth0"),
+                format!("ip -n n{n} link set eth0 up"),
+                format!("ip -n n{n} route add default via 10.0.{n}.1"),
+            ]);
+        }
+        build(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+        let watched = |answer: &Value| -> Vec<String> {
+            let watched = answer["observation"]["watched"].as_array().unwrap();
+            watched.iter().map(|netns| netns["netns"].as_str().unwrap().to_owned()).collect()
+        };
+        let answer = json(0, "n7 10.0.9.2 --details");
+        assert_eq!(watched(&answer), ["n7", "host", "n9"]);
+        // A loss is explained by everything that there is.
+        let answer = json(1, "n7 10.0.9.2 --tcp 80");
+        assert_eq!(answer["verdict"]["cause"], "service-closed", "{answer}");
+        build(&["ip -n n9 route del default"]);
+        let answer = json(1, "n7 10.0.9.2 --wait 300");
+        assert_eq!(answer["verdict"]["cause"], "return-route-missing", "{answer}");
+    });
+}

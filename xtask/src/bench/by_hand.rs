@@ -8,6 +8,32 @@ use anyhow::Result;
 use super::stage::Beside;
 use super::world;
 
+/// Watches for one echo request, as somebody would who knows what he does: everything is ready before it is sent, and
+/// each program is ended as soon as its output is there.
+const SCRIPT: &str = r"
+set -e
+folder=$(mktemp -d)
+nft 'table inet by-hand { chain prerouting { type filter hook prerouting priority -450; icmp type { echo-request, echo-reply } meta nftrace set 1; }; }'
+nft monitor trace > $folder/rules & rules=$!
+tcpdump -l -n -i v1 icmp > $folder/v1 2> $folder/v1.ready & v1=$!
+tcpdump -l -n -i v2 icmp > $folder/v2 2> $folder/v2.ready & v2=$!
+until grep -q listening $folder/v1.ready && grep -q listening $folder/v2.ready; do sleep 0.01; done
+ip netns exec n1 ping -n -c 1 -W 1 $1
+until grep -q 'echo reply' $folder/v1; do sleep 0.01; done
+kill $v1 $v2 $rules
+wait
+nft delete table inet by-hand
+cat $folder/v1 $folder/v2 $folder/rules
+rm -r $folder
+";
+
+/// The script that traces an echo request from the first member to this address.
+pub(super) fn script(destination: &str) -> Command {
+    let mut command = Command::new("bash");
+    command.args(["-c", SCRIPT, "by-hand", destination]).stderr(std::process::Stdio::null());
+    command
+}
+
 /// The programs that watch. They end with this.
 pub(super) struct ByHand {
     programs: Vec<Beside>,

@@ -8,6 +8,7 @@ mod measure;
 mod see;
 mod stage;
 mod table;
+mod trace;
 mod traffic;
 mod world;
 
@@ -21,7 +22,7 @@ use measure::Times;
 pub(crate) use stage::{INSIDE, inside};
 
 /// What can be measured.
-const BENCHES: [&str; 2] = ["lab", "see"];
+const BENCHES: [&str; 3] = ["lab", "see", "trace"];
 
 /// Measures the named benches, or all; false if a bound is missed.
 #[expect(clippy::print_stdout, reason = "a developer's task speaks to its terminal")]
@@ -37,7 +38,8 @@ pub(crate) fn run(words: &[String]) -> Result<bool> {
                 let times = Times::of(rounds, || measure::time(Command::new(&nsgate).args(["lab", "--json"])))?;
                 table::row("nsgate lab", &times.shown(), None)
             }
-            _ => stage::run(&see::STAGES, &nsgate, rounds)?,
+            "see" => stage::run(&see::STAGES, &nsgate, rounds)?,
+            _ => stage::run(&trace::STAGES, &nsgate, rounds)?,
         };
     }
     Ok(held)

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{see, traffic};
+use super::{see, trace, traffic};
 
 /// The task by which this program starts itself in a stage.
 pub(crate) const INSIDE: &str = "bench-inside";
@@ -69,7 +69,7 @@ pub(crate) fn inside(words: &[String]) -> Result<bool> {
         ["send", what, to] => traffic::send(what, to),
         ["receive", at] => traffic::receive(at),
         [name, nsgate, rounds] => {
-            let stage = see::STAGES.iter().find(|stage| stage.name == *name);
+            let stage = see::STAGES.iter().chain(&trace::STAGES).find(|stage| stage.name == *name);
             let stage = stage.with_context(|| format!("no stage {name}"))?;
             (stage.run)(&Place { nsgate: nsgate.into(), rounds: rounds.parse()? })
         }

@@ -12,6 +12,7 @@ mod kernel_event;
 mod observation;
 mod patience;
 mod probe;
+mod reach;
 mod route;
 mod rule_event;
 mod sighting;
@@ -25,6 +26,7 @@ pub use kernel_event::{Addressee, DropReason, KernelEvent, KernelEventKind, life
 pub use observation::{Ending, KernelRoute, Observation, RouteQuestion, Watched, Window};
 pub use patience::{Underway, over_at};
 pub use probe::{Identity, Probe, ProbeKind};
+pub use reach::can_meet;
 pub use route::{Stop, planned_path, to_watch};
 pub use rule_event::{Filtered, RuleCount, RuleEvent, RuleStep, TracedConnection, counted, to_trace};
 pub use sighting::{Sighting, Way};

@@ -55,7 +55,8 @@ fn across<'a>(
 }
 
 /// The namespaces to watch: those on the way there and back, then those wired to them, nearest first, at most `most`.
-pub fn to_watch(world: &World, path: &[Stop], most: usize) -> Vec<NetnsName> {
+/// Of the latter only those that are `met` by the probe, as far as that is known.
+pub fn to_watch(world: &World, path: &[Stop], most: usize, met: impl Fn(&NetnsName) -> bool) -> Vec<NetnsName> {
     let mut chosen: Vec<NetnsName> = Vec::new();
     let mut known: BTreeSet<NetnsName> = BTreeSet::new();
     for stop in path {
@@ -68,7 +69,7 @@ pub fn to_watch(world: &World, path: &[Stop], most: usize) -> Vec<NetnsName> {
         let Some(netns) = world.namespace(&chosen[next]) else { break };
         for link in &netns.links {
             for (peer, _) in world.peer(netns, link).into_iter().chain(stacked(world, netns, link)) {
-                if chosen.len() < most && known.insert(peer.name.clone()) {
+                if chosen.len() < most && met(&peer.name) && known.insert(peer.name.clone()) {
                     chosen.push(peer.name.clone());
                 }
             }

@@ -7,12 +7,14 @@ mod elsewhere;
 mod namespace;
 mod peers;
 mod settings;
+mod survey;
 
 use std::collections::BTreeMap;
 
 use nsgate_core::model::{Limit, Machine, Namespace, NeighbourTable, NetnsName, World};
 
-use self::namespace::{Hidden, Look};
+use self::namespace::{Depth, Hidden, Look};
+pub use self::survey::Survey;
 use crate::error::Error;
 use crate::netlink::{Protocol, Socket};
 use crate::netns::{self, Netns};
@@ -36,20 +38,7 @@ pub fn take(besides: &[NetnsName]) -> Result<World, Error> {
 
 /// The same, and what else there is as far as this.
 pub fn take_as_far_as(reach: Reach, besides: &[NetnsName]) -> Result<World, Error> {
-    let mut seen = Seen::default();
-    seen.add(Netns::host()?);
-    for listed in netns::list()? {
-        if listed.stale {
-            seen.limit(&listed.name, &"stale name: nothing is mounted there");
-            continue;
-        }
-        match Netns::open(&listed.name) {
-            Ok(netns) => seen.add(netns),
-            Err(error) => seen.limit(&listed.name, &error),
-        }
-    }
-    seen.add_named(besides)?;
-    read(seen, reach)
+    read(Seen::all(besides)?, reach)
 }
 
 /// Reads these namespaces and no others.
@@ -73,6 +62,24 @@ struct Seen {
 }
 
 impl Seen {
+    /// The namespace nsgate runs in, all that have names, and those given besides.
+    fn all(besides: &[NetnsName]) -> Result<Self, Error> {
+        let mut seen = Self::default();
+        seen.add(Netns::host()?);
+        for listed in netns::list()? {
+            if listed.stale {
+                seen.limit(&listed.name, &"stale name: nothing is mounted there");
+                continue;
+            }
+            match Netns::open(&listed.name) {
+                Ok(netns) => seen.add(netns),
+                Err(error) => seen.limit(&listed.name, &error),
+            }
+        }
+        seen.add_named(besides)?;
+        Ok(seen)
+    }
+
     fn add(&mut self, netns: Netns) {
         match self.open.iter().find(|known| known.inode() == netns.inode()) {
             None => self.open.push(netns),
@@ -103,9 +110,12 @@ impl Seen {
     }
 
     fn limit(&mut self, netns: &NetnsName, why: &impl ToString) {
-        let what = "the namespace".into();
-        self.limits.push(Limit { netns: Some(netns.clone()), what, why: why.to_string() });
+        self.limits.push(limit(netns, why));
     }
+}
+
+fn limit(netns: &NetnsName, why: &impl ToString) -> Limit {
+    Limit { netns: Some(netns.clone()), what: "the namespace".into(), why: why.to_string() }
 }
 
 /// What has been read. The three lists are in the same order.
@@ -115,13 +125,14 @@ struct Reading {
     wires: Vec<Vec<Hidden>>,
     open: Vec<Netns>,
     settings: settings::Reader,
+    depth: Depth,
 }
 
 impl Reading {
     /// Looks at what there is to be read, and finds out where its wires lead.
     fn look(&mut self, seen: &mut Seen) -> Result<(), Error> {
         let open = std::mem::take(&mut seen.open);
-        let looks = netns::visit(&open, |netns| namespace::look(netns, &mut self.settings))?;
+        let looks = netns::visit(&open, |netns| namespace::look(netns, self.depth, &mut self.settings))?;
         for (netns, look) in open.into_iter().zip(looks) {
             match look {
                 Ok(Look { namespace, hidden, limits }) => {
@@ -138,9 +149,13 @@ impl Reading {
 }
 
 fn read(mut seen: Seen, reach: Reach) -> Result<World, Error> {
-    let mut reading = Reading::default();
-    reading.look(&mut seen)?;
-    elsewhere::read(&mut reading, &mut seen, reach)?;
+    read_as_far_as(&mut Reading::default(), &mut seen, reach)
+}
+
+/// Reads what was seen, and what else there is as far as this.
+fn read_as_far_as(reading: &mut Reading, seen: &mut Seen, reach: Reach) -> Result<World, Error> {
+    reading.look(seen)?;
+    elsewhere::read(reading, seen, reach)?;
     for namespace in &mut reading.namespaces {
         namespace.aliases = seen.aliases.remove(&namespace.inode).unwrap_or_default();
         namespace.aliases.retain(|alias| *alias != namespace.name);
@@ -149,7 +164,8 @@ fn read(mut seen: Seen, reach: Reach) -> Result<World, Error> {
     seen.limits.extend(limits);
     let neighbour_tables = neighbour_tables(&mut seen.limits);
     let machine = Machine { neighbour_tables, programs, control_group: bpf::own_group() };
-    Ok(World { namespaces: reading.namespaces, machine, limits: seen.limits })
+    let (namespaces, limits) = (std::mem::take(&mut reading.namespaces), std::mem::take(&mut seen.limits));
+    Ok(World { namespaces, machine, limits })
 }
 
 /// The neighbour tables of the machine.

@@ -27,10 +27,24 @@ pub(super) struct Hidden {
     pub(super) netnsid: i32,
 }
 
+/// How much of a namespace is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Everything.
+    #[default]
+    Whole,
+    /// Its interfaces and their addresses.
+    Outline,
+}
+
 /// Reads the namespace that the calling thread is in.
-pub(super) fn look(netns: &Netns, settings: &mut settings::Reader) -> Look {
+pub(super) fn look(netns: &Netns, depth: Depth, settings: &mut settings::Reader) -> Look {
     let namespace = Namespace::new(netns.name().clone(), netns.inode());
     let mut look = Look { namespace, hidden: Vec::new(), limits: Vec::new() };
+    if depth == Depth::Outline {
+        look.read_outline();
+        return look;
+    }
     look.read_network();
     look.read_packet_filter();
     look.read_sockets();
@@ -47,21 +61,11 @@ impl Look {
             Ok(socket) => socket,
             Err(error) => return self.limit("interfaces, addresses, routes, policy rules and neighbours", &error),
         };
-        let found = rtnetlink::links(&mut socket);
-        for found in self.whole("interfaces", found) {
-            self.hidden.extend(found.netnsid.map(|netnsid| Hidden { link: found.link.index, netnsid }));
-            self.namespace.programs.extend(found.programs);
-            self.namespace.links.push(found.link);
-        }
+        self.read_links(&mut socket);
         self.read_bridges(&mut socket);
         self.read_traffic_control(&mut socket);
         self.read_programs();
-        let found = rtnetlink::addresses(&mut socket);
-        for (index, address) in self.whole("addresses", found) {
-            if let Some(link) = self.namespace.links.iter_mut().find(|link| link.index == index) {
-                link.addresses.push(address);
-            }
-        }
+        self.read_addresses(&mut socket);
         let found = rtnetlink::routes(&mut socket);
         self.namespace.routes = self.whole("routes", found);
         let found = rtnetlink::rules(&mut socket);
@@ -70,6 +74,35 @@ impl Look {
         self.namespace.nexthop_objects = self.whole("nexthop objects", found);
         let found = rtnetlink::neighbours(&mut socket);
         self.namespace.neighbours = self.whole("neighbours", found);
+    }
+
+    /// Interfaces and addresses: who is wired to whom, and who is called what.
+    fn read_outline(&mut self) {
+        match Socket::open(Protocol::Route) {
+            Ok(mut socket) => {
+                self.read_links(&mut socket);
+                self.read_addresses(&mut socket);
+            }
+            Err(error) => self.limit("interfaces and addresses", &error),
+        }
+    }
+
+    fn read_links(&mut self, socket: &mut Socket) {
+        let found = rtnetlink::links(socket);
+        for found in self.whole("interfaces", found) {
+            self.hidden.extend(found.netnsid.map(|netnsid| Hidden { link: found.link.index, netnsid }));
+            self.namespace.programs.extend(found.programs);
+            self.namespace.links.push(found.link);
+        }
+    }
+
+    fn read_addresses(&mut self, socket: &mut Socket) {
+        let found = rtnetlink::addresses(socket);
+        for (index, address) in self.whole("addresses", found) {
+            if let Some(link) = self.namespace.links.iter_mut().find(|link| link.index == index) {
+                link.addresses.push(address);
+            }
+        }
     }
 
     /// Queueing disciplines, with their classes and filters.
