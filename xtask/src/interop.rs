@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::repository;
 
 /// The Debian package of each program that the comparing tests run.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("iptables", "iptables"),
@@ -23,6 +23,8 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("conntrack", "conntrack"),
     ("ping", "iputils-ping"),
     ("sysctl", "procps"),
+    ("podman", "podman"),
+    ("crun", "crun"),
 ];
 
 /// Installs what is missing and runs the comparing tests; with a number of rulesets only that comparison, at such length.

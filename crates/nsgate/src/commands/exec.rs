@@ -18,7 +18,7 @@ use crate::output::Output;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  nsgate exec ns_1 -- ping -c 1 1.1.1.3")]
 pub(crate) struct ExecArgs {
-    /// A name under /run/netns, `host`, `pid:N` or the path of a namespace
+    /// A name under /run/netns, `host`, `pid:N`, `podman:NAME`, `docker:NAME` or a path
     netns: NetnsName,
 
     /// The command and its arguments
