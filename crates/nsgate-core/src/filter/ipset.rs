@@ -40,7 +40,7 @@ pub(super) fn holds(subject: &Subject<'_>, question: &SetQuestion) -> Option<boo
     let set = subject.netns.ruleset.ipset(question.index)?;
     let inside = match test(subject, set, question, DEEPEST)? {
         Found::No => false,
-        Found::By(_, member) => question.excepted_counts || !member.nomatch,
+        Found::By(_, member) => member.nomatch == question.only_exceptions,
     };
     // Counters of members are not kept.
     if inside && question.counters {

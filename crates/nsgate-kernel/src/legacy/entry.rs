@@ -196,10 +196,16 @@ pub(super) fn equality(inverted: bool) -> CmpOp {
     if inverted { CmpOp::Neq } else { CmpOp::Eq }
 }
 
-/// The questions about interfaces, addresses and protocol.
+/// The questions about interfaces, protocol and addresses, in iptables-nft's order.
 fn header(layout: &Layout, bytes: &Bytes<'_>) -> Option<Vec<Expression>> {
     let inverted = bytes.u8(layout.inverted)?;
     let mut asked = devices(layout, bytes, [NOT_IN, NOT_OUT].map(|bit| inverted & bit != 0))?;
+    let protocol = bytes.u16(layout.protocol)?;
+    if protocol != 0 {
+        asked.push(Expression::Meta { key: META_L4PROTO, to: REGISTER });
+        let op = equality(inverted & NOT_PROTOCOL != 0);
+        asked.push(Expression::Cmp { from: REGISTER, op, value: vec![protocol as u8] });
+    }
     let size = layout.address;
     for (place, bit) in [(0, NOT_SOURCE), (1, NOT_DESTINATION)] {
         let value = bytes.slice(place * size, size)?;
@@ -207,12 +213,6 @@ fn header(layout: &Layout, bytes: &Bytes<'_>) -> Option<Vec<Expression>> {
         if mask.iter().any(|b| *b != 0) || inverted & bit != 0 {
             asked.extend(masked(Base::Network, layout.in_packet[place], mask, value, inverted & bit != 0));
         }
-    }
-    let protocol = bytes.u16(layout.protocol)?;
-    if protocol != 0 {
-        asked.push(Expression::Meta { key: META_L4PROTO, to: REGISTER });
-        let op = equality(inverted & NOT_PROTOCOL != 0);
-        asked.push(Expression::Cmp { from: REGISTER, op, value: vec![protocol as u8] });
     }
     if size == IPV4.address && bytes.u8(layout.flags)? & FLAG_FRAGMENT != 0 {
         asked.extend(fragment(inverted & NOT_FRAGMENT != 0));

@@ -102,6 +102,16 @@ pub fn tables(bridges: bool) -> Legacy {
     legacy
 }
 
+/// A table out of the bytes that the kernel's interface gives: its head, its rules, and for bridged frames the counters,
+/// which stand apart there. None where they cannot be understood.
+pub fn from_bytes(family: TableFamily, name: &str, head: &[u8], rules: &[u8], counters: &[u8]) -> Option<Table> {
+    if family == TableFamily::Bridge {
+        let hooks = entry::Bytes(head).u32(32)?;
+        return frames::table(name, hooks, rules, counters);
+    }
+    blob::table(family, name, &Head::read(family, head)?, rules)
+}
+
 /// The tables of ebtables-legacy.
 fn of_bridges() -> Legacy {
     let mut legacy = Legacy::default();
@@ -171,5 +181,7 @@ fn read(engine: Engine, name: &str) -> Result<Table, Error> {
     Err(unreadable("it kept changing"))
 }
 
+#[cfg(test)]
+mod interop;
 #[cfg(test)]
 mod tests;

@@ -78,7 +78,7 @@ fn chains_rules_and_policies_are_found() {
     let expected = "table ip filter {\n\
         \tchain FORWARD {\n\
         \t\ttype filter hook forward priority filter; policy drop;\n\
-        \t\tiifname \"veth3\" ip saddr != 1.1.1.0/24 meta l4proto tcp ct state established,related \
+        \t\tiifname \"veth3\" meta l4proto tcp ip saddr != 1.1.1.0/24 ct state established,related \
         counter packets 7 bytes 0 accept\n\
         \t\tcounter packets 7 bytes 0 jump DOCKER\n\
         \t}\n\n\
@@ -223,14 +223,14 @@ fn tables_that_debian_made_are_read() {
             "type filter hook forward priority filter; policy drop;",
             "iifname \"veth3\" oifname != \"eth2\" ip saddr 1.1.1.0/24 ct state new counter accept",
             "tcp dport { 80, 443 } counter goto DOCKER",
-            "ip daddr != 1.1.1.1 meta l4proto udp ip frag-off & 0x1fff != 0 counter reject",
+            "meta l4proto udp ip daddr != 1.1.1.1 ip frag-off & 0x1fff != 0 counter reject",
             "tcp dport 80 counter return",
             "iifname \"veth*\" counter",
             "type nat hook postrouting priority srcnat; policy accept;",
             "ip saddr 1.1.1.2 counter snat to 10.20.30.182",
             "fib saddr . iif oif missing counter drop",
-            "ip6 saddr fd00::/64 tcp dport 22 counter accept",
-            "ip6 daddr fd00::1 meta l4proto tcp counter dnat to [fd00::2]:80",
+            "meta l4proto tcp ip6 saddr fd00::/64 tcp dport 22 counter accept",
+            "meta l4proto tcp ip6 daddr fd00::1 counter dnat to [fd00::2]:80",
         ] {
             assert!(text.lines().any(|l| l.trim() == line), "{line} is not in\n{text}");
         }

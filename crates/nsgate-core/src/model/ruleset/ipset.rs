@@ -100,12 +100,14 @@ pub struct SetQuestion {
     pub source: [bool; 3],
     /// The rule goes on if the packet is *not* in the set.
     pub inverted: bool,
-    /// A member that is excepted counts as one.
-    pub excepted_counts: bool,
+    /// Only members that except what lies in them count.
+    pub only_exceptions: bool,
     /// The counters of the member are asked for as well.
     pub counters: bool,
 }
 
+/// IPSET_FLAG_RETURN_NOMATCH, which later revisions have elsewhere.
+const ONLY_EXCEPTIONS: u32 = 1 << 7;
 /// The number that stands for no set.
 const NO_SET: u16 = u16::MAX;
 
@@ -114,12 +116,13 @@ impl SetQuestion {
     pub fn of_match(revision: u32, info: &[u8]) -> Option<Self> {
         let bytes = Info::new(info);
         let question = Self::read(revision, &bytes, 0)?;
-        let counters = match revision {
-            3 => bytes.u8(8)? != 0 || bytes.u8(24)? != 0,
-            4 => bytes.u8(16)? != 0 || bytes.u8(32)? != 0,
-            _ => false,
+        let (counters, flags) = match revision {
+            3 => (bytes.u8(8)? != 0 || bytes.u8(24)? != 0, bytes.u32(40)?),
+            4 => (bytes.u8(16)? != 0 || bytes.u8(32)? != 0, bytes.u32(40)?),
+            _ => (false, 0),
         };
-        Some(Self { counters, ..question })
+        let only_exceptions = question.only_exceptions || flags & ONLY_EXCEPTIONS != 0;
+        Some(Self { only_exceptions, counters, ..question })
     }
 
     /// The sets that a target of this revision adds to, deletes from and maps by, in this order
@@ -137,8 +140,8 @@ impl SetQuestion {
         let (parts, flags) = if revision == 0 { (at + 28, at + 29) } else { (at + 2, at + 3) };
         let (parts, flags) = (bytes.u8(parts)?, bytes.u8(flags)?);
         let source = [1, 2, 3].map(|bit: u8| flags >> bit & 1 == 1);
-        let (inverted, excepted_counts) = (flags & 1 != 0, flags >> 7 & 1 == 1);
-        Some(Self { index, parts, source, inverted, excepted_counts, counters: false })
+        let (inverted, only_exceptions) = (flags & 1 != 0, u32::from(flags) & ONLY_EXCEPTIONS != 0);
+        Some(Self { index, parts, source, inverted, only_exceptions, counters: false })
     }
 
     /// The directions as iptables writes them: `src,dst`.

@@ -13,6 +13,7 @@ mod header;
 mod header_option;
 mod interval;
 mod ipset;
+mod iptables;
 mod lift;
 mod lower;
 pub mod names;
@@ -38,6 +39,7 @@ pub use expression::{
 pub use header::{HeaderField, Protocol};
 pub use interval::{Entry, elements_of_range};
 pub use ipset::{IpSet, Member, SetQuestion};
+pub use iptables::iptables_line;
 pub use lift::lift;
 pub use lower::lower;
 pub use object::{FlowTable, Object, ObjectKind, Tunnel};

@@ -132,7 +132,7 @@ pub(super) fn by_itself(expression: &Expression) -> String {
         Expression::Last { used: None } => "last".into(),
         Expression::Last { used: Some(ago) } => format!("last used {}", value::duration(*ago)),
         Expression::FlowOffload { table } => format!("flow add @{}", plain(table)),
-        other => opaque(other),
+        other => opaque(TableFamily::Inet, false, other),
     }
 }
 
@@ -153,19 +153,18 @@ pub(super) fn synproxy(mss: u16, wscale: u8, flags: u32) -> Vec<String> {
 }
 
 /// An instruction that nft's language has no words for, or whose meaning was not found.
-pub(super) fn opaque(expression: &Expression) -> String {
+pub(super) fn opaque(family: TableFamily, in_ipv6: bool, expression: &Expression) -> String {
+    // The parameters of an extension, as far as they are known.
+    let options = || {
+        xt::options(family, in_ipv6, expression).map_or_else(String::new, |options| format!(" ( {} )", plain(&options)))
+    };
     match expression {
-        Expression::XtMatch { name, .. } => format!("xt match {}{}", quoted(name), options(expression)),
-        Expression::XtTarget { name, .. } => format!("xt target {}{}", quoted(name), options(expression)),
-        Expression::XtSet { target: false, .. } => format!("xt match \"set\"{}", options(expression)),
-        Expression::XtSet { .. } => format!("xt target \"SET\"{}", options(expression)),
+        Expression::XtMatch { name, .. } => format!("xt match {}{}", quoted(name), options()),
+        Expression::XtTarget { name, .. } => format!("xt target {}{}", quoted(name), options()),
+        Expression::XtSet { target: false, .. } => format!("xt match \"set\"{}", options()),
+        Expression::XtSet { .. } => format!("xt target \"SET\"{}", options()),
         other => format!("[ {} ]", plain(other.name())),
     }
-}
-
-/// The parameters of an extension, as far as they are known.
-fn options(expression: &Expression) -> String {
-    xt::options(expression).map_or_else(String::new, |options| format!(" ( {options} )"))
 }
 
 fn limit(rate: u64, unit: u64, burst: u32, bytes: bool, over: bool) -> String {

@@ -91,7 +91,7 @@ impl Writer<'_> {
             Statement::Reject(kind) => action::reject(self.family, self.in_ipv6, *kind),
             Statement::Verdict(verdict) => action::verdict(verdict),
             Statement::Plain(expression) => action::by_itself(expression),
-            Statement::Opaque(expression) => action::opaque(expression),
+            Statement::Opaque(expression) => action::opaque(self.family, self.in_ipv6, expression),
         }
     }
 

@@ -20,6 +20,10 @@ impl<'a> Info<'a> {
         self.array(at).map(u32::from_ne_bytes)
     }
 
+    pub(in super::super) fn u64(&self, at: usize) -> Option<u64> {
+        self.array(at).map(u64::from_ne_bytes)
+    }
+
     pub(in super::super) fn be16(&self, at: usize) -> Option<u16> {
         self.array(at).map(u16::from_be_bytes)
     }

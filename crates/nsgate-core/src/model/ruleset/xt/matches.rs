@@ -6,6 +6,7 @@ use super::super::selector::{FIB_PRESENT, Selector};
 use super::super::statement::{Part, Relation, Right, Statement};
 use super::Surroundings;
 use super::info::Info;
+use super::spell::packets_in_seconds;
 
 /// The statements that mean the same as a match.
 pub(super) fn translated(around: Surroundings, name: &str, revision: u32, info: &Info<'_>) -> Option<Vec<Statement>> {
@@ -288,10 +289,8 @@ fn owner(info: &Info<'_>) -> Option<Vec<Statement>> {
 
 /// `struct xt_rateinfo`: the time for one packet, in parts of 10000 of a second.
 fn limit(info: &Info<'_>) -> Option<Vec<Statement>> {
-    const SCALE: u64 = 10_000;
-    let (average, burst) = (u64::from(info.u32(0)?), info.u32(4)?);
-    let unit = [1, 60, 3600, 86400].into_iter().find(|unit| average > 0 && (SCALE * unit).is_multiple_of(average))?;
-    let rate = SCALE * unit / average;
+    let burst = info.u32(4)?;
+    let (rate, unit) = packets_in_seconds(info.u32(0)?.into())?;
     Some(vec![Statement::Plain(Expression::Limit { rate, unit, burst, bytes: false, over: false })])
 }
 

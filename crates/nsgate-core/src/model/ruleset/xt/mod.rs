@@ -7,6 +7,7 @@ mod frames;
 mod info;
 mod matches;
 mod options;
+mod spell;
 mod targets;
 pub(crate) mod write;
 
@@ -20,6 +21,7 @@ use super::statement::Statement;
 use super::{Element, Expression, Set, TableFamily};
 
 pub(super) use self::options::options;
+pub(super) use self::spell::{limit, log_to, quoted, spelled, tcp_flags};
 
 /// What a translation depends on.
 #[derive(Clone, Copy)]
@@ -136,7 +138,12 @@ mod tests {
         matches("conntrack", 3, &conntrack(0x2001, 1, 9), "ct state ! invalid,new");
         matches("conntrack", 3, &conntrack(1, 0, 256), "ct state untracked");
         matches("conntrack", 3, &conntrack(1, 0, 128), "ct status dnat");
-        matches("conntrack", 3, &conntrack(3, 0, 6), "xt match \"conntrack\"");
+        matches(
+            "conntrack",
+            3,
+            &conntrack(3, 0, 6),
+            "xt match \"conntrack\" ( --ctstate RELATED,ESTABLISHED --ctproto 0 )",
+        );
         matches("state", 0, &word(8), "ct state new");
     }
 
@@ -217,7 +224,7 @@ mod tests {
         let range6 = info(&[&word(1), &wide, &other, &[0; 4], &[0; 4]]);
         let shown6 = shown(TableFamily::Ip6, vec![a_target("SNAT", 1, &range6)]);
         assert_eq!(shown6, "snat to fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd-fefe:fefe:fefe:fefe:fefe:fefe:fefe:fefe");
-        target("NETMAP", 0, &range(1, [1; 4], [1; 4], [0, 0]), "xt target \"NETMAP\"");
+        target("NETMAP", 0, &range(1, [1; 4], [1; 4], [0, 0]), "xt target \"NETMAP\" ( --to 1.1.1.1 )");
     }
 
     #[test]
@@ -237,14 +244,15 @@ mod tests {
         target("CONNMARK", 1, &connmark(2), "meta mark set ct mark");
         let shifted = |by: u8| info(&[&word(0), &word(!0), &word(!0), &[0, by, 2, 0]]);
         target("CONNMARK", 2, &shifted(0), "meta mark set ct mark");
-        target("CONNMARK", 2, &shifted(8), "xt target \"CONNMARK\"");
+        let right = "--restore-mark --nfmask 0xffffffff --ctmask 0xffffffff --left-shift-mark 8";
+        target("CONNMARK", 2, &shifted(8), &format!("xt target \"CONNMARK\" ( {right} )"));
         target("TCPMSS", 0, &half(0xffff), "tcp option maxseg size set rt mtu");
         target("TCPMSS", 0, &half(1400), "tcp option maxseg size set 1400");
         target("TTL", 0, &[0, 5], "ip ttl set 5");
         target("CT", 2, &info(&[&half(1), &[0; 80]]), "notrack");
         target("CT", 2, &info(&[&half(0), &half(5), &[0; 80]]), "ct zone set 5");
         target("TRACE", 0, &[], "meta nftrace set 1");
-        target("TEE", 1, &[0; 40], "xt target \"TEE\"");
+        target("TEE", 1, &[0; 40], "xt target \"TEE\" ( --gateway 0.0.0.0 )");
     }
 
     #[test]
@@ -286,14 +294,27 @@ mod tests {
             "CLASSIFY",
             "DSCP",
             "TPROXY",
+            "bpf",
+            "cgroup",
+            "hashlimit",
+            "osf",
+            "policy",
+            "recent",
+            "sctp",
+            "string",
+            "time",
+            "u32",
+            "NETMAP",
+            "TCPOPTSTRIP",
+            "TEE",
         ];
         for name in names {
             for length in 0..200 {
-                for (revision, byte) in [(0, 0xff), (1, 0), (2, 1), (3, 0xff)] {
+                for (revision, byte) in [(0, 0xff), (0, 7), (1, 0), (1, 7), (2, 1), (3, 0xff)] {
                     let info = vec![byte; length];
                     for family in [TableFamily::Ip, TableFamily::Ip6] {
                         let both = vec![a_match(name, revision, &info), a_target(name, revision, &info)];
-                        assert!(!shown(family, both).is_empty());
+                        assert!(!shown(family, both).chars().any(char::is_control));
                     }
                 }
             }
