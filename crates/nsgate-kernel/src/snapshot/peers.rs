@@ -20,7 +20,7 @@ type Known = Vec<BTreeMap<i32, usize>>;
 /// Finds the namespaces of hidden peers. All three lists are in the same order.
 pub(super) fn resolve(namespaces: &mut [Namespace], wires: &[Vec<Hidden>], open: &[Netns]) -> Result<(), Error> {
     let mut known: Known = vec![BTreeMap::new(); namespaces.len()];
-    let asked: Vec<usize> = (0..open.len()).filter(|place| !wires[*place].is_empty()).collect();
+    let asked = unresolved(namespaces, wires);
     let mut next = asked.iter().copied();
     let answers = visit(asked.iter().map(|place| &open[*place]), |_| {
         let Some(place) = next.next() else { return Ok(()) };
@@ -49,6 +49,16 @@ pub(super) fn resolve(namespaces: &mut [Namespace], wires: &[Vec<Hidden>], open:
     Ok(())
 }
 
+/// The namespaces with wires of which it is not known yet where they lead: whoever is known is not asked again.
+fn unresolved(namespaces: &[Namespace], wires: &[Vec<Hidden>]) -> Vec<usize> {
+    let leads_out_of_sight = |place: &usize| {
+        let namespace = &namespaces[*place];
+        let hidden = |wire: &Hidden| namespace.link(wire.link).is_some_and(|l| matches!(l.peer, Peer::Hidden(_)));
+        wires[*place].iter().any(hidden)
+    };
+    (0..wires.len()).filter(leads_out_of_sight).collect()
+}
+
 /// Both ends of a veth pair name each other, so what the namespace at `place` knows tells its peers' numbers for it.
 fn infer(namespaces: &[Namespace], wires: &[Vec<Hidden>], known: &mut Known, place: usize) {
     for wire in &wires[place] {
@@ -66,8 +76,8 @@ fn infer(namespaces: &[Namespace], wires: &[Vec<Hidden>], known: &mut Known, pla
 fn other_end(namespace: &Namespace, link: LinkIndex) -> Option<LinkIndex> {
     let link = namespace.link(link).filter(|link| link.kind == LinkKind::Veth)?;
     match link.peer {
-        Peer::Hidden(index) => Some(index),
-        _ => None,
+        Peer::Hidden(index) | Peer::There(_, index) => Some(index),
+        Peer::None | Peer::Here(_) => None,
     }
 }
 
@@ -78,5 +88,29 @@ fn other_end_is(namespace: &Namespace, link: LinkIndex, expected: LinkIndex) -> 
 fn reveal(link: &mut Link, netns: &nsgate_core::model::NetnsName) {
     if let Peer::Hidden(index) = link.peer {
         link.peer = Peer::There(netns.clone(), index);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apply::perform;
+    use crate::sandbox::test;
+    use crate::snapshot::{Reading, Seen};
+
+    #[test]
+    fn nobody_is_asked_again_where_all_is_known() {
+        test(|| {
+            for line in ["ip netns add a", "ip netns add b", "ip -n a link add x type veth peer name y netns b"] {
+                perform(&line.parse().unwrap()).unwrap_or_else(|error| panic!("{error}"));
+            }
+            let mut reading = Reading::default();
+            reading.look(&mut Seen::all(&[]).unwrap()).unwrap();
+            assert_eq!(unresolved(&reading.namespaces, &reading.wires), Vec::<usize>::new());
+            let x = reading.namespaces[1].links.iter_mut().find(|link| link.name.as_str() == "x").unwrap();
+            let Peer::There(_, end) = x.peer else { panic!("{x:?}") };
+            x.peer = Peer::Hidden(end);
+            assert_eq!(unresolved(&reading.namespaces, &reading.wires), [1]);
+        });
     }
 }
