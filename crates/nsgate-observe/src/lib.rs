@@ -4,6 +4,7 @@
 //! can be its own, [`Tap::open`] watches a namespace, [`Sender::send`] lets it go. [`Watch`] does all that for many
 //! namespaces, and gives the whole [`Observation`](nsgate_core::trace::Observation).
 
+mod aside;
 mod bpf;
 mod changes;
 mod filter;

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::thread;
 
 use nsgate_core::model::NetnsName;
 use nsgate_core::model::ruleset::{
@@ -18,6 +17,8 @@ use nsgate_kernel::netlink::{Protocol, Socket};
 use nsgate_kernel::nftables::{TRACE_GROUP, commit, trace_event};
 use nsgate_kernel::{Error, Kind};
 use nsgate_packet::protocol;
+
+use crate::aside;
 
 /// A trace of the probe through the packet filter of one namespace.
 #[derive(Debug)]
@@ -94,7 +95,7 @@ impl RuleTrace {
         let commands: Vec<Command> = self.tables.drain(..).map(|table| Command::DeleteTable { table }).collect();
         // Where it is refused, the tables go with the socket.
         let _ = commit(&mut self.owner, &commands, None);
-        let _ = thread::Builder::new().name("close a trace of rules".into()).spawn(move || drop(self));
+        aside::close("a trace of rules", self);
     }
 }
 

@@ -3,13 +3,12 @@
 //! Who may not loses nothing as long as the probe is answered: the refusal is kept, and told only with a loss.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::thread;
 
 use nsgate_core::model::{Limit, NetnsName};
 use nsgate_core::trace::{CLOSER_TAPS, Ending, Identity, KernelEvent, ProbeKind, RuleEvent, to_look_closer};
 use nsgate_kernel::netns::Netns;
 
-use crate::{FIRST_TAPS, Interest, KernelEvents};
+use crate::{FIRST_TAPS, Interest, KernelEvents, aside};
 
 /// How many events are kept: far more than one probe can cause.
 const MOST_EVENTS: usize = 1 << 16;
@@ -83,7 +82,7 @@ impl KernelWatch {
                 Ok(lost) => limits.push(missed(format!("{lost} of its events were lost"))),
                 Err(error) => limits.push(missed(error.to_string())),
             }
-            close_aside(events);
+            aside::close("the kernel's events", events);
         }
         if *ending == Ending::Answered {
             limits.clear();
@@ -95,10 +94,4 @@ impl KernelWatch {
 
 fn missed(why: String) -> Limit {
     Limit { netns: None, what: "some of what the kernel did with the probe".into(), why }
-}
-
-/// Detaches without waiting: the kernel takes tens of milliseconds until it runs none of the programs any more.
-fn close_aside(events: KernelEvents) {
-    // Where no thread can be had, it is done here.
-    let _ = thread::Builder::new().name("detach from the kernel".into()).spawn(move || drop(events));
 }

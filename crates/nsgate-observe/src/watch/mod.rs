@@ -30,7 +30,7 @@ use self::kernel::KernelWatch;
 use self::rules::RuleWatch;
 use crate::changes::ChangeWatch;
 use crate::rule_trace::RuleTrace;
-use crate::{Filter, Refusal, Sender, Tap, random};
+use crate::{Filter, Refusal, Sender, Tap, aside, random};
 
 /// One probe and the taps that watch for it.
 #[derive(Debug)]
@@ -245,7 +245,7 @@ impl Watch {
                 let what = "some of the frames that passed".to_owned();
                 observation.limits.push(Limit { netns: Some(netns.clone()), what, why });
             }
-            close_aside((post.tap, post.changes));
+            aside::close("a tap", (post.tap, post.changes));
             let counters = post.before.as_ref().map(|before| found.counters.since(before)).unwrap_or_default();
             observation.counted.extend(counted(&netns, &post.legacy, &found.legacy));
             observation.tracked.extend(found.tracked.into_iter().map(|entry| (netns.clone(), entry)));
@@ -487,12 +487,6 @@ fn now() -> u64 {
 /// What a thread gave.
 fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))
-}
-
-/// Closes sockets without waiting: the kernel takes tens of milliseconds until nobody reads them any more.
-fn close_aside(sockets: (Tap, Option<ChangeWatch>)) {
-    // Where no thread can be had, they are closed here.
-    let _ = thread::Builder::new().name("close a tap".into()).spawn(move || drop(sockets));
 }
 
 /// A cookie and a sequence number that no other probe has.
