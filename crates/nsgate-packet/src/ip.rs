@@ -91,6 +91,11 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// Whether its protocol is one of those that have ports and are widely translated: TCP or UDP.
+    pub fn has_ports(&self) -> bool {
+        matches!(self.protocol, crate::protocol::TCP | crate::protocol::UDP)
+    }
+
     /// The flow of the answer.
     #[must_use]
     pub fn reversed(self) -> Flow {

@@ -62,6 +62,7 @@ impl<'a> Passage<'a> {
         let mut passage = Self { walks: Vec::new(), route: None };
         let mut subject = passage.before_routing(subject)?;
         subject.leaves = Some(Device::from(leaves));
+        subject.take_hop();
         if let Some(subject) = passage.pass(Hook::Forward, &subject) {
             passage.pass(Hook::Postrouting, &subject);
         }
@@ -78,6 +79,9 @@ impl<'a> Passage<'a> {
             _ => &[Hook::Output, Hook::Postrouting],
         };
         for hook in hooks {
+            if *hook == Hook::Forward {
+                subject.take_hop();
+            }
             let Some(after) = self.pass(*hook, &subject) else { return };
             subject = after;
             if *hook == Hook::Output {

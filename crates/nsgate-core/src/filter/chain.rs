@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Action, Outcome, Subject, run};
+use super::machine::run_on;
+use super::{Action, Connection, Outcome, Subject};
 use crate::model::ruleset::{BaseChain, Chain, ChainKind, Data, Expression, Hook, Rule, Table, Verdict, lift, lower};
 
 /// How deep chains may call one another (NFT_JUMP_STACK_SIZE).
@@ -21,6 +22,8 @@ pub struct Walk<'a> {
     pub after: Subject<'a>,
     /// The rule that translated it.
     pub translated_by: Option<Decision<'a>>,
+    /// It was taken out of connection tracking at this hook.
+    untracked: bool,
 }
 
 /// One rule, asked.
@@ -74,14 +77,19 @@ pub fn walk<'a>(subject: &Subject<'a>, hook: Hook) -> Walk<'a> {
         before: subject.clone(),
         after: subject.clone(),
         translated_by: None,
+        untracked: false,
     };
+
     for (table, chain, base) in subject.netns.ruleset.chains_at(hook) {
         // Only the first packet of a tracked flow sees the chains that translate, and only until one has.
         let idle = base.kind == ChainKind::Nat && (!walk.after.connection.is_new() || walk.translated_by.is_some());
         if idle || !walk.after.seen_by(table.family) || !on_devices(&walk.after, hook, base) {
             continue;
         }
-        match walk.through(table, chain, base.kind, 0) {
+        if is_tracked_at(base) {
+            walk.after.begin_flow(hook);
+        }
+        match walk.base(table, chain, base) {
             Chained::Through if base.policy_drop => walk.end = End::Lost(Decision { table, chain, rule: None }),
             Chained::Through | Chained::Accepted => continue,
             Chained::Lost(decision) => walk.end = End::Lost(decision),
@@ -89,6 +97,7 @@ pub fn walk<'a>(subject: &Subject<'a>, hook: Hook) -> Walk<'a> {
         }
         break;
     }
+    walk.after.begin_flow(hook);
     walk
 }
 
@@ -98,10 +107,32 @@ fn on_devices(subject: &Subject<'_>, hook: Hook, base: &BaseChain) -> bool {
     base.devices.is_empty() || device.as_ref().is_some_and(|d| base.devices.iter().any(|n| n.as_str() == d.name))
 }
 
+/// Whether a chain sees the packet's connection: where packets begin, those before NF_IP_PRI_CONNTRACK do not.
+fn is_tracked_at(base: &BaseChain) -> bool {
+    const CONNECTION_TRACKING: i32 = -200;
+    let begins = matches!(base.hook, Hook::Prerouting | Hook::Output);
+    !begins || base.kind == ChainKind::Nat || base.priority >= CONNECTION_TRACKING
+}
+
 impl<'a> Walk<'a> {
+    /// What a base chain does; before connection tracking there is no connection to ask about.
+    fn base(&mut self, table: &'a Table, chain: &'a Chain, base: &BaseChain) -> Chained<'a> {
+        if is_tracked_at(base) {
+            return self.through(table, chain, base.kind, 0);
+        }
+        let unseen = if self.untracked { self.after.connection.clone() } else { Connection::unseen() };
+        let later = std::mem::replace(&mut self.after.connection, unseen);
+        let end = self.through(table, chain, base.kind, 0);
+        self.untracked = !self.after.connection.is_unseen();
+        if !self.untracked {
+            self.after.connection = later;
+        }
+        end
+    }
+
     fn through(&mut self, table: &'a Table, chain: &'a Chain, kind: ChainKind, depth: usize) -> Chained<'a> {
         for rule in &chain.rules {
-            let outcome = run(&self.after, &table.sets, &plain(table, rule));
+            let outcome = run_on(&mut self.after, &table.sets, &plain(table, rule));
             let decision = Decision { table, chain, rule: Some(rule) };
             self.steps.push(Step { decision, kind, outcome: outcome.clone() });
             let actions = match outcome {
@@ -125,7 +156,7 @@ impl<'a> Walk<'a> {
             Action::Verdict(Verdict::Drop) | Action::Reject(_) => Some(Chained::Lost(decision)),
             Action::Verdict(Verdict::Return) => Some(Chained::Through),
             Action::Verdict(Verdict::Queue) => Some(Chained::Unknown(decision)),
-            Action::Verdict(Verdict::Continue) => None,
+            Action::Verdict(Verdict::Continue) | Action::Mark(_) | Action::Notrack => None,
             Action::Verdict(Verdict::Jump(name) | Verdict::Goto(name)) => {
                 let chain = decision.table.chain(name).filter(|_| depth < DEEPEST);
                 let Some(chain) = chain else { return Some(Chained::Unknown(decision)) };
@@ -135,17 +166,9 @@ impl<'a> Walk<'a> {
                 }
             }
             Action::Translate { source, address, port } => {
-                self.after.rewrite(*source, *address, *port);
+                self.after.translate(*source, *address, *port);
                 self.translated_by = Some(decision);
                 Some(Chained::Accepted)
-            }
-            Action::Mark(mark) => {
-                self.after.mark = Some(*mark);
-                None
-            }
-            Action::Notrack => {
-                self.after.connection.untrack();
-                None
             }
             Action::Target(name) => self.act_as_target(decision, name),
         }
@@ -162,7 +185,9 @@ impl<'a> Walk<'a> {
             "ACCEPT" => Some(Chained::Accepted),
             "RETURN" => Some(Chained::Through),
             "NOTRACK" => {
-                self.after.connection.untrack();
+                if self.after.connection.is_unseen() {
+                    self.after.connection.untrack();
+                }
                 None
             }
             _ => None,
@@ -210,7 +235,7 @@ const GOING_ON: [&str; 27] = [
     "nflog",
 ];
 
-/// Whether a rule can end a packet's walk if it matches.
+/// Whether a rule can end a packet's walk if it matches, or make another packet of it.
 fn decides(rule: &Rule) -> bool {
     rule.expressions.iter().any(|e| match e {
         Expression::Immediate { data: Data::Verdict(verdict), .. } => *verdict != Verdict::Continue,
@@ -219,6 +244,7 @@ fn decides(rule: &Rule) -> bool {
         | Expression::Masquerade { .. }
         | Expression::Redirect { .. }
         | Expression::Reject(_)
+        | Expression::PayloadSet { .. }
         | Expression::Queue { .. } => true,
         Expression::XtTarget { name, .. } => !GOING_ON.contains(&name.as_str()),
         _ => false,
@@ -371,6 +397,96 @@ mod tests {
     fn what_is_not_known_decides_nothing() {
         assert_eq!(end(&forward("meta skuid 1000 drop\n drop")), "unknown");
         assert_eq!(end(&forward("meta skuid 1000 counter\n ip daddr 9.9.9.9 drop")), "ip daddr 9.9.9.9 drop");
+    }
+
+    /// What the first hook makes of the packet: how its walk ends, and the packet as it leaves the hook.
+    fn arrival(text: &str) -> (String, Subject<'static>) {
+        let netns: &'static Namespace = Box::leak(Box::new(netns(text)));
+        let walk = walk(&Subject { leaves: None, ..syn(netns) }, Hook::Prerouting);
+        let end = match walk.end {
+            End::Passed => "passed".into(),
+            End::Unknown(_) => "unknown".into(),
+            End::Lost(decision) => decision.chain.name.clone(),
+        };
+        (end, walk.after)
+    }
+
+    fn prerouting(chains: &[(&str, &str, i32, &str)]) -> String {
+        let chain = |(name, kind, priority, rules): &(&str, &str, i32, &str)| {
+            format!(
+                "chain {name} {{\n type {kind} hook prerouting priority {priority}; policy accept;\n {rules}\n }}\n"
+            )
+        };
+        format!("table inet t {{\n {} }}", chains.iter().map(chain).collect::<String>())
+    }
+
+    #[test]
+    fn what_was_changed_before_a_condition_that_does_not_hold_stays_changed() {
+        assert_eq!(
+            end(&forward("meta mark set 0x1 ip daddr 8.8.8.8 drop\n meta mark 0x1 drop")),
+            "meta mark 0x00000001 drop"
+        );
+        assert_eq!(end(&forward("meta mark set 0x1 counter\n meta mark != 0x1 drop")), "passed");
+        assert_eq!(end(&forward("ip ttl set 5\n ip ttl 5 drop")), "ip ttl 5 drop");
+        assert_eq!(end(&forward("tcp dport set 81 tcp dport 81 drop")), "tcp dport set 81 tcp dport 81 drop");
+        assert_eq!(end(&forward("ct mark set 0x7\n ct mark 0x7 drop")), "ct mark 0x00000007 drop");
+    }
+
+    #[test]
+    fn what_was_perhaps_changed_is_not_known() {
+        assert_eq!(end(&forward("meta skuid 0 meta mark set 0x1\n meta mark 0x1 drop")), "unknown");
+        assert_eq!(end(&forward("meta mark set numgen random mod 2\n meta mark 0x1 drop")), "unknown");
+        assert_eq!(end(&forward("meta skuid 0 ct mark set 0x1\n ct mark 0x1 drop")), "unknown");
+        assert_eq!(end(&forward("meta skuid 0 ip ttl set 5\n drop")), "unknown");
+    }
+
+    #[test]
+    fn chains_that_translate_are_asked_where_the_kernel_translates() {
+        let chains = [("late", "nat", 50, "dnat ip to 9.9.9.8"), ("filter", "filter", 0, "ip daddr 9.9.9.8 drop")];
+        assert_eq!(arrival(&prerouting(&chains)).0, "filter");
+        let chains =
+            [("early", "nat", -150, "dnat ip to 9.9.9.8"), ("mangle", "filter", -140, "ip daddr 9.9.9.8 drop")];
+        assert_eq!(arrival(&prerouting(&chains)).0, "passed");
+    }
+
+    #[test]
+    fn of_chains_at_the_same_place_the_later_made_is_asked_first() {
+        let chains = [("first", "filter", 0, "drop"), ("second", "filter", 0, "drop")];
+        assert_eq!(arrival(&prerouting(&chains)).0, "second");
+    }
+
+    #[test]
+    fn before_connection_tracking_there_is_no_connection() {
+        let raw = |rules| arrival(&prerouting(&[("raw", "filter", -300, rules)])).0;
+        assert_eq!(raw("ct state new drop"), "passed");
+        assert_eq!(raw("ct state invalid drop"), "raw");
+        assert_eq!(raw("ct mark 0 drop"), "passed");
+        assert_eq!(arrival(&prerouting(&[("later", "filter", -150, "ct state new drop")])).0, "later");
+        let chains = [("raw", "filter", -300, "notrack"), ("later", "filter", 0, "ct state untracked drop")];
+        assert_eq!(arrival(&prerouting(&chains)).0, "later");
+        let chains = [("raw", "filter", -150, "notrack"), ("later", "filter", 0, "ct state untracked drop")];
+        assert_eq!(arrival(&prerouting(&chains)).0, "passed", "what has been tracked stays so");
+    }
+
+    #[test]
+    fn a_translation_shows_in_the_connection_and_puts_its_port_back() {
+        let translated = |rule: &str| arrival(&prerouting(&[("nat", "nat", -100, rule)])).1;
+        let after = translated("tcp dport set 81 dnat ip to 9.9.9.8");
+        assert_eq!(after.ip().unwrap().flow().destination_port, 80);
+        assert_eq!(after.connection.status, Some(32));
+        assert_eq!(translated("dnat ip to 9.9.9.9").connection.status, Some(0), "nothing has changed");
+        assert_eq!(translated("dnat ip6 to fd00::1").ip().unwrap().destination.to_string(), "9.9.9.9");
+        let after = translated("dnat ip to 9.9.9.8:1000-2000");
+        assert_eq!(after.ip().unwrap().flow().destination_port, 80, "one of many is not known");
+    }
+
+    #[test]
+    fn where_there_is_no_interface_its_number_is_nothing() {
+        let raw = |rules| arrival(&prerouting(&[("raw", "filter", -300, rules)])).0;
+        assert_eq!(raw("oif != 7 drop"), "raw");
+        assert_eq!(raw("oifname != \"eth2\" drop"), "raw");
+        assert_eq!(raw("oifname \"eth2\" drop"), "passed");
+        assert_eq!(raw("meta oiftype ether drop"), "passed");
     }
 
     #[test]

@@ -3,15 +3,17 @@
 //! Follows linux net/netfilter/nft_*.c: registers of four bytes, each instruction goes on, breaks off (the rule does not
 //! match) or decides. A value that is not known makes what hangs on it unknown.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Layer, Subject, ipset};
-use crate::model::lookup::{Answer, Query, look_up};
+use nsgate_packet::Family;
+
+use super::fib::fib;
+use super::{Connection, Layer, Subject, ipset};
+use crate::model::LinkIndex;
 use crate::model::ruleset::{
-    Bitwise, CmpOp, Data, Element, Expression, Nat, Register, RejectKind, Set, SetQuestion, TableFamily, Verdict,
-    native,
+    Base, Bitwise, CmpOp, CtKey, Data, Element, Expression, MetaKey, Nat, Register, RejectKind, Set, SetQuestion,
+    TableFamily, Verdict, native,
 };
-use crate::model::{LinkIndex, RouteKind};
 
 /// How one rule ended for one packet.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +50,11 @@ pub enum Action {
     Target(String),
 }
 
+/// `meta mark`, `ct mark` and `ct state`.
+const MARK: MetaKey = MetaKey(3);
+const CONNECTION_MARK: CtKey = CtKey(3);
+const CT_STATE: u32 = 0;
+
 /// The registers: bytes that are known.
 struct Registers([Option<[u8; 4]>; 20]);
 
@@ -72,6 +79,10 @@ impl Registers {
         bytes.truncate(length);
         Some(bytes)
     }
+
+    fn mark(&self, at: Register) -> Option<u32> {
+        self.get(at, 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes)
+    }
 }
 
 /// What one instruction does with the packet.
@@ -82,15 +93,24 @@ enum Flow {
     Act(Action),
 }
 
-/// Runs the instructions of one rule.
+/// Runs the instructions of one rule, to see what would come of it.
 pub fn run(subject: &Subject<'_>, sets: &[Set], expressions: &[Expression]) -> Outcome {
+    run_on(&mut subject.clone(), sets, expressions)
+}
+
+/// Runs the instructions of one rule, and changes what they change: the packet's header and mark, and its connection. What
+/// was changed before an instruction breaks off stays changed. Translations are told, and left to who follows the packet.
+pub(super) fn run_on(subject: &mut Subject<'_>, sets: &[Set], expressions: &[Expression]) -> Outcome {
     let mut registers = Registers([None; 20]);
     let mut actions = Vec::new();
     for (place, expression) in expressions.iter().enumerate() {
         match step(subject, sets, &mut registers, expression) {
             Flow::On => {}
             Flow::Break => return Outcome::Unmatched(place),
-            Flow::Unknown => return Outcome::Unknown(place),
+            Flow::Unknown => {
+                expressions[place..].iter().for_each(|expression| obscure(subject, expression));
+                return Outcome::Unknown(place);
+            }
             Flow::Act(action) => {
                 let last = matches!(action, Action::Verdict(_) | Action::Reject(_) | Action::Translate { .. });
                 actions.push(action);
@@ -103,17 +123,17 @@ pub fn run(subject: &Subject<'_>, sets: &[Set], expressions: &[Expression]) -> O
     Outcome::Matched(actions)
 }
 
-fn step(subject: &Subject<'_>, sets: &[Set], registers: &mut Registers, expression: &Expression) -> Flow {
+fn step(subject: &mut Subject<'_>, sets: &[Set], registers: &mut Registers, expression: &Expression) -> Flow {
     match expression {
         Expression::Payload { to, base, offset, length } => {
             let (offset, length) = (*offset as usize, *length as usize);
-            if *base == crate::model::ruleset::Base::Transport && !subject.has_transport() {
+            if *base == Base::Transport && !subject.has_transport() {
                 return Flow::Break;
             }
             match subject.payload(*base, offset, length) {
                 Some(bytes) => registers.put(*to, Some(bytes), length),
-                // Bytes beyond the packet's end break the rule; a header that was not kept leaves them unknown.
-                None if *base == crate::model::ruleset::Base::Link => registers.put(*to, None, length),
+                // Bytes beyond the packet's end break the rule; what was not kept of it is unknown.
+                None if *base == Base::Link || subject.is_cut() => registers.put(*to, None, length),
                 None => return Flow::Break,
             }
             Flow::On
@@ -124,13 +144,15 @@ fn step(subject: &Subject<'_>, sets: &[Set], registers: &mut Registers, expressi
             registers.put(*to, value.as_deref(), value.as_ref().map_or(16, Vec::len));
             Flow::On
         }
-        Expression::Ct { key, to, .. } => {
-            let value = subject.ct(*key);
+        Expression::Ct { key, .. } if subject.connection.is_absent() && key.0 != CT_STATE => Flow::Break,
+        Expression::Ct { key, .. } if subject.lacks_address(*key) => Flow::Break,
+        Expression::Ct { key, to, direction } => {
+            let value = subject.ct(*key, *direction == Some(1));
             registers.put(*to, value.as_deref(), value.as_ref().map_or(16, Vec::len));
             Flow::On
         }
         Expression::Fib { to, result, flags } => {
-            let value = fib(subject, result.0, *flags);
+            let value = fib(subject, *result, *flags);
             registers.put(*to, value.as_deref(), value.as_ref().map_or(4, Vec::len));
             Flow::On
         }
@@ -158,13 +180,25 @@ fn step(subject: &Subject<'_>, sets: &[Set], registers: &mut Registers, expressi
             registers.put(*to, value.as_deref(), *length as usize);
             Flow::On
         }
-        other => act(subject, registers, other),
+        other => change(subject, registers, other).unwrap_or_else(|| act(subject, other)),
     }
 }
 
-/// The instructions that do something, and those that cannot be foreseen.
-fn act(subject: &Subject<'_>, registers: &Registers, expression: &Expression) -> Flow {
+/// What an instruction changes if it runs, and it is not known whether it does.
+fn obscure(subject: &mut Subject<'_>, expression: &Expression) {
     match expression {
+        Expression::MetaSet { key: MARK, .. } => subject.mark = None,
+        Expression::CtSet { key: CONNECTION_MARK, .. } => subject.connection.mark = None,
+        Expression::Notrack => subject.connection = Connection::default(),
+        _ => {}
+    }
+}
+
+/// The instructions that change the packet or its connection, and those that translate.
+fn change(subject: &mut Subject<'_>, registers: &Registers, expression: &Expression) -> Option<Flow> {
+    Some(match expression {
+        // In a table of both families, one for the other family is passed over.
+        Expression::Nat(nat) if !subject.is_of(nat.family) => Flow::On,
         Expression::Nat(nat) => Flow::Act(translate(registers, nat)),
         Expression::Masquerade { .. } => Flow::Act(Action::Translate {
             source: true,
@@ -172,19 +206,40 @@ fn act(subject: &Subject<'_>, registers: &Registers, expression: &Expression) ->
             port: None,
         }),
         Expression::Redirect { port, .. } => {
-            let address = own_address(subject, subject.entered.as_ref());
-            Flow::Act(Action::Translate {
-                source: false,
-                address,
-                port: port.and_then(|(low, _)| number(registers, low)),
-            })
+            let address = match &subject.entered {
+                Some(device) => own_address(subject, Some(device)),
+                None => subject.ip().map(|ip| loopback(ip.family())),
+            };
+            let port = port.and_then(|range| one_number(registers, range));
+            Flow::Act(Action::Translate { source: false, address, port })
         }
+        // What has been tracked, or has been taken out before, stays as it is.
+        Expression::Notrack if !subject.connection.is_unseen() => Flow::On,
+        Expression::Notrack => {
+            subject.connection.untrack();
+            Flow::Act(Action::Notrack)
+        }
+        Expression::MetaSet { key: MARK, from } => {
+            subject.mark = registers.mark(*from);
+            subject.mark.map_or(Flow::On, |mark| Flow::Act(Action::Mark(mark)))
+        }
+        Expression::CtSet { key: CONNECTION_MARK, from, .. } if !subject.connection.is_absent() => {
+            subject.connection.mark = registers.mark(*from);
+            Flow::On
+        }
+        Expression::PayloadSet { from, base, offset, length, .. } => {
+            let bytes = registers.get(*from, *length as usize);
+            let written = bytes.is_some_and(|bytes| subject.write(*base, *offset as usize, &bytes));
+            if written { Flow::On } else { Flow::Unknown }
+        }
+        _ => return None,
+    })
+}
+
+/// The instructions that do something else, and those that cannot be foreseen.
+fn act(subject: &mut Subject<'_>, expression: &Expression) -> Flow {
+    match expression {
         Expression::Reject(kind) => Flow::Act(Action::Reject(*kind)),
-        Expression::Notrack => Flow::Act(Action::Notrack),
-        Expression::MetaSet { key, from } if key.0 == 3 => match registers.get(*from, 4) {
-            Some(bytes) => Flow::Act(Action::Mark(u32::from_ne_bytes(bytes.try_into().unwrap_or_default()))),
-            None => Flow::On,
-        },
         Expression::XtMatch { .. } => extension(subject, expression).unwrap_or(Flow::Unknown),
         Expression::XtSet { target: false, revision, info, .. } => SetQuestion::of_match(*revision, info)
             .and_then(|question| ipset::holds(subject, &question))
@@ -197,7 +252,6 @@ fn act(subject: &Subject<'_>, registers: &Registers, expression: &Expression) ->
         | Expression::Log { .. }
         | Expression::MetaSet { .. }
         | Expression::CtSet { .. }
-        | Expression::PayloadSet { .. }
         | Expression::Update { .. }
         | Expression::Duplicate { .. }
         | Expression::Last { .. }
@@ -208,7 +262,7 @@ fn act(subject: &Subject<'_>, registers: &Registers, expression: &Expression) ->
 }
 
 /// An extension of xtables by the instructions that mean the same, where there are such.
-fn extension(subject: &Subject<'_>, expression: &Expression) -> Option<Flow> {
+fn extension(subject: &mut Subject<'_>, expression: &Expression) -> Option<Flow> {
     let family = match (subject.layer, subject.packet.first()? >> 4) {
         (Layer::Bridged, _) => TableFamily::Bridge,
         (Layer::Arp, _) => TableFamily::Arp,
@@ -321,7 +375,19 @@ fn translate(registers: &Registers, nat: &Nat) -> Action {
             Err(_) => <[u8; 16]>::try_from(bytes.as_slice()).ok().map(IpAddr::from),
         }
     });
-    Action::Translate { source: nat.source, address, port: nat.port.and_then(|(low, _)| number(registers, low)) }
+    Action::Translate { source: nat.source, address, port: nat.port.and_then(|range| one_number(registers, range)) }
+}
+
+/// The port that a range of ports holds, where it holds only one.
+fn one_number(registers: &Registers, (low, high): (Register, Register)) -> Option<u16> {
+    number(registers, low).filter(|low| number(registers, high) == Some(*low))
+}
+
+fn loopback(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::LOCALHOST.into(),
+        Family::V6 => Ipv6Addr::LOCALHOST.into(),
+    }
 }
 
 fn number(registers: &Registers, at: Register) -> Option<u16> {
@@ -332,51 +398,4 @@ fn own_address(subject: &Subject<'_>, device: Option<&super::Device>) -> Option<
     let link = subject.netns.link(LinkIndex(device?.index))?;
     let v4 = subject.ip()?.source.is_ipv4();
     link.addresses.iter().map(|a| a.net.addr()).find(|a| a.is_ipv4() == v4)
-}
-
-/// What the routing table says (NFT_FIB_RESULT_*, NFTA_FIB_F_*).
-fn fib(subject: &Subject<'_>, result: u32, flags: u32) -> Option<Vec<u8>> {
-    const SADDR: u32 = 1;
-    const IIF: u32 = 8;
-    const PRESENT: u32 = 32;
-    let ip = subject.ip()?;
-    let asked = if flags & SADDR != 0 { ip.source } else { ip.destination };
-    let answer = look_up(subject.netns, &Query::from_here(None, asked));
-    if result == 3 {
-        return Some(address_type(&answer).to_ne_bytes().to_vec());
-    }
-    let entered = subject.entered.as_ref();
-    let mut link = answer.link();
-    if flags & IIF != 0 && link.map(|l| l.0) != entered.map(|d| d.index) {
-        link = None;
-    }
-    let index = link.map_or(0, |l| l.0);
-    if flags & PRESENT != 0 {
-        return Some(vec![u8::from(index != 0)]);
-    }
-    match result {
-        1 => Some(index.to_ne_bytes().to_vec()),
-        2 => {
-            let name = subject.netns.link(LinkIndex(index)).map_or(String::new(), |l| l.name.to_string());
-            let mut bytes = name.into_bytes();
-            bytes.resize(16, 0);
-            Some(bytes)
-        }
-        _ => None,
-    }
-}
-
-/// The address type that a route makes of an address (RTN_*).
-fn address_type(answer: &Answer<'_>) -> u32 {
-    match answer.route().map(|r| r.kind) {
-        Some(RouteKind::Local) => 2,
-        Some(RouteKind::Broadcast) => 3,
-        Some(RouteKind::Anycast) => 4,
-        Some(RouteKind::Multicast) => 5,
-        Some(RouteKind::Blackhole) => 6,
-        Some(RouteKind::Unreachable) => 7,
-        Some(RouteKind::Prohibit) => 8,
-        Some(_) => 1,
-        None => 0,
-    }
 }

@@ -5,6 +5,7 @@
 //! that hangs on it.
 
 mod chain;
+mod fib;
 mod ipset;
 mod machine;
 mod nearest;

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use nsgate_packet::{Family, Ip};
+use nsgate_packet::{Family, Flow, Ip};
 
-use crate::model::ruleset::{Base, CtKey, MetaKey, TableFamily};
+use crate::model::ruleset::{Base, CtKey, Hook, MetaKey, TableFamily};
 use crate::model::{Link, LinkKind, Namespace};
 
 /// A packet at a hook, with its surroundings. What is `None` is not known.
@@ -63,8 +63,8 @@ pub struct Connection {
     pub status: Option<u32>,
     /// The mark.
     pub mark: Option<u32>,
-    /// The source and destination of the original direction.
-    pub original: Option<(IpAddr, IpAddr)>,
+    /// The flow in the original direction, as its first packet came in.
+    pub original: Option<Flow>,
     /// Whether the packet goes the reply's way.
     pub reply: Option<bool>,
 }
@@ -79,6 +79,10 @@ const STATE_RELATED: u32 = 4;
 const STATE_NEW: u32 = 8;
 /// NF_CT_STATE_UNTRACKED_BIT.
 const STATE_UNTRACKED: u32 = 64;
+/// IPS_SRC_NAT.
+const STATUS_SOURCE_TRANSLATED: u32 = 16;
+/// IPS_DST_NAT.
+const STATUS_DESTINATION_TRANSLATED: u32 = 32;
 
 impl Connection {
     /// A packet that begins a flow.
@@ -94,6 +98,27 @@ impl Connection {
     /// A packet that connection tracking can make nothing of.
     pub fn invalid() -> Self {
         Self { state: Some(STATE_INVALID), ..Self::default() }
+    }
+
+    /// A packet that connection tracking has not looked at yet; rules cannot tell it from an invalid one.
+    pub fn unseen() -> Self {
+        Self::invalid()
+    }
+
+    /// Whether connection tracking has not looked at it, or can make nothing of it.
+    pub(super) fn is_unseen(&self) -> bool {
+        self.state == Some(STATE_INVALID)
+    }
+
+    /// Whether it belongs to no connection, so that there is nothing to ask about one.
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self.state, Some(STATE_INVALID | STATE_UNTRACKED))
+    }
+
+    /// Notes that its source or destination was translated.
+    fn translated(&mut self, source: bool) {
+        let bit = if source { STATUS_SOURCE_TRANSLATED } else { STATUS_DESTINATION_TRANSLATED };
+        self.status = self.status.map(|status| status | bit);
     }
 
     /// Takes it out of connection tracking.
@@ -138,6 +163,22 @@ impl Subject<'_> {
         }
     }
 
+    /// Notes between whom a new flow is, at one of the hooks where packets begin, before anything is translated.
+    pub(super) fn begin_flow(&mut self, hook: Hook) {
+        let begins = matches!(hook, Hook::Prerouting | Hook::Output);
+        if begins && self.connection.is_new() && self.connection.original.is_none() {
+            self.connection.original = self.ip().map(|ip| ip.flow());
+        }
+    }
+
+    /// Takes a hop from it, as who passes it on does before asking the rules for that.
+    pub fn take_hop(&mut self) {
+        let at = self.ip().map(|ip| if ip.family() == Family::V4 { 8 } else { 7 });
+        if let Some(hops) = at.and_then(|at| self.packet.get_mut(at)) {
+            *hops = hops.saturating_sub(1);
+        }
+    }
+
     /// Puts a new destination into the packet.
     pub fn redirect(&mut self, destination: IpAddr) {
         self.rewrite(false, Some(destination), None);
@@ -154,6 +195,24 @@ impl Subject<'_> {
         back.rewrite(true, Some(flow.destination), ports.then_some(flow.destination_port));
         back.rewrite(false, Some(flow.source), ports.then_some(flow.source_port));
         back
+    }
+
+    /// Translates the source or destination. What connection tracking took for the packet's own, it puts back where no new
+    /// value is given, whatever rules have written there since.
+    pub(super) fn translate(&mut self, source: bool, address: Option<IpAddr>, port: Option<u16>) {
+        let own = self.connection.original.or_else(|| self.ip().map(|ip| ip.flow()));
+        let Some(own) = own.filter(|_| address.is_some() || port.is_some()) else {
+            self.connection.status = None;
+            return;
+        };
+        let (own_address, own_port) =
+            if source { (own.source, own.source_port) } else { (own.destination, own.destination_port) };
+        let ports = own.has_ports();
+        let (address, port) = (address.unwrap_or(own_address), port.filter(|_| ports).unwrap_or(own_port));
+        if (address, port) != (own_address, own_port) {
+            self.rewrite(source, Some(address), ports.then_some(port));
+            self.connection.translated(source);
+        }
     }
 
     /// Puts new addresses and ports into the packet, as a translation does; checksums are left as they are.
@@ -191,16 +250,39 @@ impl Subject<'_> {
         self.packet.get(from + offset..from + offset + length)
     }
 
+    /// Writes into the packet; false if that part is not there.
+    pub(super) fn write(&mut self, base: Base, offset: usize, bytes: &[u8]) -> bool {
+        let from = match base {
+            Base::Network => Some(0),
+            Base::Transport => self.ip().and_then(|ip| self.packet.len().checked_sub(ip.payload.len())),
+            Base::Link | Base::Inner => None,
+        };
+        let field = from.and_then(|from| self.packet.get_mut(from + offset..from + offset + bytes.len()));
+        field.map(|field| field.copy_from_slice(bytes)).is_some()
+    }
+
+    /// Whether only the beginning of the packet was kept.
+    pub(super) fn is_cut(&self) -> bool {
+        self.ip().is_some_and(|ip| ip.truncated)
+    }
+
+    /// Whether it is of a family (NFPROTO_IPV4 2, NFPROTO_IPV6 10); NFPROTO_INET 1 stands for both.
+    pub(super) fn is_of(&self, family: u8) -> bool {
+        let own = self.ip().map(|ip| if ip.family() == Family::V4 { 2 } else { 10 });
+        family == 1 || own == Some(family)
+    }
+
     /// Whether the packet is one that has a transport header to look into: not a later fragment.
     pub(super) fn has_transport(&self) -> bool {
         self.ip().is_some_and(|ip| ip.fragment.is_none_or(|f| f.offset == 0))
     }
 
-    /// Whether a key (NFT_META_*) asks about an interface that the packet does not have at this hook.
+    /// Whether a key (NFT_META_*) asks for a property of an interface that the packet does not have at this hook. Its
+    /// number is 0 there, and its name empty.
     pub(super) fn lacks_device(&self, key: MetaKey) -> bool {
         match key.0 {
-            4 | 6 | 8 | 21 => self.entered.is_none(),
-            5 | 7 | 9 | 22 => self.leaves.is_none(),
+            21 => self.entered.is_none(),
+            9 | 22 => self.leaves.is_none(),
             _ => false,
         }
     }
@@ -212,14 +294,16 @@ impl Subject<'_> {
         let entered = self.entered.as_ref();
         let leaves = self.leaves.as_ref();
         match key.0 {
-            0 => native(self.packet.len() as u32),
+            0 => native(self.ip().map_or(self.packet.len(), |ip| ip.length) as u32),
             1 => Some(self.ethertype()?.to_be_bytes().to_vec()),
             3 => native(self.mark?),
-            4 => native(entered?.index),
-            5 => native(leaves?.index),
-            6 => Some(padded(&entered?.name)),
-            7 => Some(padded(&leaves?.name)),
-            8 => short(entered?.hardware),
+            4 => native(entered.map_or(0, |device| device.index)),
+            5 => native(leaves.map_or(0, |device| device.index)),
+            6 => Some(padded(entered.map_or("", |device| &device.name))),
+            7 => Some(padded(leaves.map_or("", |device| &device.name))),
+            // Which of its interfaces is asked about differs between kernels.
+            8 => short(entered?.hardware)
+                .filter(|_| leaves.is_none_or(|l| entered.is_some_and(|e| e.hardware == l.hardware))),
             9 => short(leaves?.hardware),
             15 => Some(vec![if self.ip()?.family() == Family::V4 { 2 } else { 10 }]),
             16 => Some(vec![self.ip()?.protocol]),
@@ -229,10 +313,18 @@ impl Subject<'_> {
         }
     }
 
-    /// Something about the connection (NFT_CT_*).
-    pub(super) fn ct(&self, key: CtKey) -> Option<Vec<u8>> {
+    /// Whether a key (NFT_CT_*) asks for an address of the other family.
+    pub(super) fn lacks_address(&self, key: CtKey) -> bool {
+        let v4 = self.ip().is_some_and(|ip| ip.source.is_ipv4());
+        matches!(key.0, 19 | 20) && !v4 || matches!(key.0, 21 | 22) && v4
+    }
+
+    /// Something about the connection (NFT_CT_*), of the reply's direction where that is asked.
+    pub(super) fn ct(&self, key: CtKey, reply: bool) -> Option<Vec<u8>> {
         let native = |number: Option<u32>| Some(number?.to_ne_bytes().to_vec());
-        let original = self.connection.original;
+        // How the answer will look is for translations to say that may still come.
+        let original = self.connection.original.filter(|_| !reply);
+        let ports = original.filter(Flow::has_ports);
         let octets = |address: IpAddr| match address {
             IpAddr::V4(ip) => ip.octets().to_vec(),
             IpAddr::V6(ip) => ip.octets().to_vec(),
@@ -242,8 +334,10 @@ impl Subject<'_> {
             1 => self.connection.reply.map(|r| vec![u8::from(r)]),
             2 => native(self.connection.status),
             3 => native(self.connection.mark),
-            8 | 19 | 21 => original.map(|(source, _)| octets(source)),
-            9 | 20 | 22 => original.map(|(_, destination)| octets(destination)),
+            8 | 19 | 21 => original.map(|flow| octets(flow.source)),
+            9 | 20 | 22 => original.map(|flow| octets(flow.destination)),
+            11 => ports.map(|flow| flow.source_port.to_be_bytes().to_vec()),
+            12 => ports.map(|flow| flow.destination_port.to_be_bytes().to_vec()),
             10 => Some(vec![self.ip()?.protocol]),
             _ => None,
         }

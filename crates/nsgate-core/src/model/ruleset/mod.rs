@@ -331,17 +331,29 @@ impl Ruleset {
 
     /// All chains at a hook that see packets, with their tables, in the order the kernel asks them; those of the older
     /// engine are among them.
+    ///
+    /// Chains that translate are asked where the kernel translates, whatever their own place, which only tells their order
+    /// among themselves. Of two chains at the same place the one made later comes first.
     pub fn chains_at(&self, hook: Hook) -> Vec<(&Table, &Chain, &BaseChain)> {
-        let mut chains: Vec<_> = self
-            .tables
-            .iter()
-            .filter(|t| !t.dormant)
-            .chain(&self.legacy)
-            .flat_map(|t| t.chains.iter().map(move |c| (t, c)))
+        let ours = self.tables.iter().rev().filter(|t| !t.dormant);
+        let mut chains: Vec<_> = ours
+            .flat_map(|t| t.chains.iter().rev().map(move |c| (t, c)))
+            .chain(self.legacy.iter().flat_map(|t| t.chains.iter().map(move |c| (t, c))))
             .filter_map(|(t, c)| Some((t, c, c.base.as_ref().filter(|b| b.hook == hook)?)))
             .collect();
-        chains.sort_by_key(|(_, _, base)| base.priority);
+        chains.sort_by_key(|(_, _, base)| (base.place(), base.priority));
         chains
+    }
+}
+
+impl BaseChain {
+    /// Where it is asked among the chains of its hook: NF_IP_PRI_NAT_DST or NF_IP_PRI_NAT_SRC if it translates.
+    fn place(&self) -> i32 {
+        match (self.kind, self.hook) {
+            (ChainKind::Nat, Hook::Prerouting | Hook::Output) => -100,
+            (ChainKind::Nat, _) => 100,
+            _ => self.priority,
+        }
     }
 }
 
