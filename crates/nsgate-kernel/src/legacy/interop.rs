@@ -1,9 +1,11 @@
 //! Whole rulesets, loaded by Debian's iptables into either engine: what is read of them is held against what its own
-//! iptables-save says, rule by rule, and one engine against the other.
+//! iptables-save says, rule by rule, and one engine against the other; and
+//! whose rules they are is told.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use nsgate_core::explain::owners;
 use nsgate_core::model::ruleset::{Ruleset, Table, TableFamily, iptables_line, text};
 
 use super::tables;
@@ -110,7 +112,7 @@ fn prepare(rules: &str) {
 }
 
 macro_rules! rulesets {
-    ($($name:ident: $file:literal),+ $(,)?) => {$(
+    ($($name:ident: $file:literal by $owner:expr),+ $(,)?) => {$(
         #[test]
         #[ignore = "needs Debian's iptables and ipset; run by cargo xtask interop"]
         fn $name() {
@@ -120,33 +122,39 @@ macro_rules! rulesets {
                 let family = if $file.ends_with(".ip6tables") { TableFamily::Ip6 } else { TableFamily::Ip };
                 let count = compare($file, family, rules);
                 assert!(count > 0);
+                let ruleset = read();
+                let owned: &[&str] = &$owner;
+                for owner in owned {
+                    let holds = |tables: &[Table]| tables.iter().any(|table| owners(table).contains(owner));
+                    assert!(holds(&ruleset.tables) && holds(&ruleset.legacy), "{owner} is not seen in {}", $file);
+                }
             });
         }
     )+};
 }
 
 rulesets! {
-    extensions: "extensions.iptables",
-    extensions_of_ipv6: "extensions.ip6tables",
-    calico: "calico.iptables",
-    cni_portmap: "cni-portmap.iptables",
-    docker: "docker.iptables",
-    docker_28: "docker-28.iptables",
-    docker_of_ipv6: "docker.ip6tables",
-    fail2ban: "fail2ban.iptables",
-    firewalld: "firewalld.iptables",
-    flannel: "flannel.iptables",
-    host: "host.iptables",
-    kube_ipvs: "kube-ipvs.iptables",
-    kube_proxy: "kube-proxy.iptables",
-    libvirt: "libvirt.iptables",
-    lxd: "lxd.iptables",
-    neutron_hybrid: "neutron-hybrid.iptables",
-    neutron_l3: "neutron-l3.iptables",
-    openwrt: "openwrt.iptables",
-    podman: "podman.iptables",
-    tailscale: "tailscale.iptables",
-    tailscale_of_ipv6: "tailscale.ip6tables",
-    ufw: "ufw.iptables",
-    ufw_of_ipv6: "ufw.ip6tables",
+    extensions: "extensions.iptables" by [],
+    extensions_of_ipv6: "extensions.ip6tables" by [],
+    calico: "calico.iptables" by ["Calico"],
+    cni_portmap: "cni-portmap.iptables" by ["a CNI plugin"],
+    docker: "docker.iptables" by ["Docker"],
+    docker_28: "docker-28.iptables" by ["Docker"],
+    docker_of_ipv6: "docker.ip6tables" by ["Docker"],
+    fail2ban: "fail2ban.iptables" by ["fail2ban"],
+    firewalld: "firewalld.iptables" by ["firewalld"],
+    flannel: "flannel.iptables" by ["Flannel"],
+    host: "host.iptables" by [],
+    kube_ipvs: "kube-ipvs.iptables" by ["kube-proxy"],
+    kube_proxy: "kube-proxy.iptables" by ["kube-proxy", "kubelet"],
+    libvirt: "libvirt.iptables" by ["libvirt"],
+    lxd: "lxd.iptables" by ["LXD"],
+    neutron_hybrid: "neutron-hybrid.iptables" by ["OpenStack Neutron"],
+    neutron_l3: "neutron-l3.iptables" by ["OpenStack Neutron"],
+    openwrt: "openwrt.iptables" by ["OpenWrt's firewall"],
+    podman: "podman.iptables" by ["Podman (netavark)"],
+    tailscale: "tailscale.iptables" by ["Tailscale"],
+    tailscale_of_ipv6: "tailscale.ip6tables" by ["Tailscale"],
+    ufw: "ufw.iptables" by ["ufw"],
+    ufw_of_ipv6: "ufw.ip6tables" by ["ufw"],
 }
