@@ -105,6 +105,12 @@ pub fn table(socket: &mut Socket) -> Result<Table, Error> {
     Ok(Table { entries, limit, processors })
 }
 
+/// Reads any message as each of the objects; for fuzzing.
+#[cfg(feature = "testing")]
+pub fn read_any(message: &Message<'_>) {
+    let _ = (read(message), read_size(message), read_statistics(message), event(message, &NetnsName::host()));
+}
+
 /// How many entries there are, and how many there may be.
 fn read_size(message: &Message<'_>) -> Option<(u32, Option<u32>)> {
     let (_, attributes) = message.split::<4>()?;

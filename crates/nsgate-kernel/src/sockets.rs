@@ -55,6 +55,12 @@ fn request(transport: Transport, family: Family) -> [u8; REQUEST] {
     request
 }
 
+/// Reads any message as a socket; for fuzzing.
+#[cfg(feature = "testing")]
+pub fn read_any(message: &Message<'_>) {
+    let _ = (read(Transport::Tcp, message), read(Transport::Udp, message));
+}
+
 /// Reads one socket.
 fn read(transport: Transport, message: &Message<'_>) -> Option<Listener> {
     let (answer, attributes) = message.split::<ANSWER>()?;

@@ -66,6 +66,12 @@ pub fn refused_by_default(socket: &mut Socket) -> Result<Vec<XfrmDirection>, Err
     Ok(answers.replies.first().map(|reply| read_defaults(&reply.message())).unwrap_or_default())
 }
 
+/// Reads any message as each of the objects; for fuzzing.
+#[cfg(feature = "testing")]
+pub fn read_any(message: &Message<'_>) {
+    let _ = (read_policy(message), read_state(message), read_defaults(message));
+}
+
 fn read_defaults(message: &Message<'_>) -> Vec<XfrmDirection> {
     let Some((told, _)) = message.split::<DEFAULT>() else { return Vec::new() };
     // The kernel's order here is in, forward, out.

@@ -14,4 +14,6 @@ mod socket;
 pub use attribute::{Attribute, Attributes, Message, Messages};
 pub use batch::Batch;
 pub use listing::Listing;
+#[cfg(feature = "testing")]
+pub use socket::read_any;
 pub use socket::{Answers, Dump, Events, Outcome, Protocol, Refusal, Reply, Socket};

@@ -385,13 +385,21 @@ impl Events {
     }
 }
 
+/// Reads any message as an outcome; for fuzzing.
+#[cfg(feature = "testing")]
+pub fn read_any(message: &Message<'_>) {
+    let _ = outcome(message);
+}
+
 /// Reads an acknowledgement, a refusal or the end of a dump.
 fn outcome(message: &Message<'_>) -> Outcome {
     let Some(code) = message.payload.first_chunk::<4>().map(|c| i32::from_ne_bytes(*c)) else { return Ok(()) };
     if code >= 0 {
         return Ok(());
     }
-    let mut refusal = Refusal { errno: Errno::from_raw_os_error(code.wrapping_neg()), text: None, offset: None };
+    // Beyond these the kernel has no error numbers.
+    let errno = if (-4095..0).contains(&code) { Errno::from_raw_os_error(-code) } else { Errno::PROTO };
+    let mut refusal = Refusal { errno, text: None, offset: None };
     for attribute in explanation(message) {
         match attribute.kind {
             EXTACK_TEXT => refusal.text = attribute.text().map(str::to_owned),
@@ -452,6 +460,15 @@ mod tests {
         assert_eq!(refusal.errno, Errno::NETUNREACH);
         assert_eq!(refusal.text.as_deref(), Some("Nexthop has invalid gateway"));
         assert_eq!(refusal.offset, Some(36));
+    }
+
+    #[test]
+    fn a_code_that_is_no_error_number_is_one_all_the_same() {
+        for (code, errno) in [(-1, Errno::PERM), (-4096, Errno::PROTO), (i32::MIN, Errno::PROTO)] {
+            let payload = [code.to_ne_bytes(), [0; 4]].concat();
+            let message = Message { kind: libc::NLMSG_ERROR as u16, flags: 0, sequence: 1, payload: &payload };
+            assert_eq!(outcome(&message).unwrap_err().errno, errno);
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub fn addresses(socket: &mut Socket) -> Result<Listing<(LinkIndex, Address)>, E
 }
 
 /// Reads one address message.
-fn read(message: &Message<'_>) -> Option<(LinkIndex, Address)> {
+pub(super) fn read(message: &Message<'_>) -> Option<(LinkIndex, Address)> {
     let (header, attributes) = message.split::<8>()?;
     let link = LinkIndex(u32::from_ne_bytes(header[4..8].try_into().ok()?));
     let mut flags = u32::from(header[2]);

@@ -61,7 +61,7 @@ pub(super) fn read_port(data: &Attributes<'_>) -> BridgePort {
 }
 
 /// Reads the VLANs of one port.
-fn read_vlans(message: &Message<'_>) -> Option<(LinkIndex, Vec<PortVlan>)> {
+pub(super) fn read_vlans(message: &Message<'_>) -> Option<(LinkIndex, Vec<PortVlan>)> {
     let (header, attributes) = message.split::<16>()?;
     let index = LinkIndex(u32::from_ne_bytes(header[4..8].try_into().ok()?));
     let told = attributes.find(libc::IFLA_AF_SPEC).map(|a| a.nested()).unwrap_or_default();

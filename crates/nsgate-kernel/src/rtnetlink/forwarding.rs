@@ -18,7 +18,7 @@ pub fn forwarding(socket: &mut Socket) -> Result<Listing<ForwardingEntry>, Error
 }
 
 /// Reads one entry.
-fn read(message: &Message<'_>) -> Option<ForwardingEntry> {
+pub(super) fn read(message: &Message<'_>) -> Option<ForwardingEntry> {
     let (header, attributes) = message.split::<12>()?;
     let state = u16::from_ne_bytes([header[8], header[9]]);
     let number = |kind| attributes.find(kind).and_then(|a| a.u32());

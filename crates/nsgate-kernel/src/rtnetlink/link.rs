@@ -47,7 +47,7 @@ pub fn index_of(socket: &mut Socket, name: &LinkName) -> Result<LinkIndex, Error
 }
 
 /// Reads one link message.
-fn read(message: &Message<'_>) -> Option<FoundLink> {
+pub(super) fn read(message: &Message<'_>) -> Option<FoundLink> {
     let (header, attributes) = message.split::<16>()?;
     let flags = u32::from_ne_bytes(header[8..12].try_into().ok()?) as i32;
     let index = LinkIndex(u32::from_ne_bytes(header[4..8].try_into().ok()?));

@@ -31,3 +31,11 @@ pub use route::routes;
 pub use rule::rules;
 pub use statistics::{LinkStatistics, statistics};
 pub use write::{Names, is_routing, links_needed, netns_needed, perform, write};
+
+/// Reads any message as each of the objects; for fuzzing.
+#[cfg(feature = "testing")]
+pub fn read_any(message: &crate::netlink::Message<'_>) {
+    let _ = (link::read(message), address::read(message), route::read(message), rule::read(message));
+    let _ = (neighbour::read(message), neighbour::read_table(message), forwarding::read(message));
+    let _ = (nexthop::read(message), statistics::read(message), bridge::read_vlans(message));
+}

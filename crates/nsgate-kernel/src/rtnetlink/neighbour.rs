@@ -48,12 +48,14 @@ pub fn neighbour_tables(socket: &mut Socket) -> Result<Listing<NeighbourTable>, 
         Told::Table(table) => Some(table),
         Told::Otherwise => None,
     };
-    let items = found.items.into_iter().filter_map(table).collect();
+    let mut items: Vec<NeighbourTable> = found.items.into_iter().filter_map(table).collect();
+    // Where there are many interfaces, the kernel tells a table again with each part of its answer.
+    items.dedup_by_key(|table| table.family);
     Ok(Listing { items, unread: found.unread, consistent: found.consistent })
 }
 
 /// What one message about neighbour tables tells.
-enum Told {
+pub(super) enum Told {
     /// A table.
     Table(NeighbourTable),
     /// The settings of an interface, which come in messages of their own, or a table for what has no addresses.
@@ -61,7 +63,7 @@ enum Told {
 }
 
 /// Reads one message.
-fn read_table(message: &Message<'_>) -> Option<Told> {
+pub(super) fn read_table(message: &Message<'_>) -> Option<Told> {
     let (header, attributes) = message.split::<4>()?;
     let (Some(family), Some(config)) = (numbers::family_of(header[0]), attributes.find(table::CONFIG)) else {
         return Some(Told::Otherwise);
@@ -79,7 +81,7 @@ fn read_table(message: &Message<'_>) -> Option<Told> {
 }
 
 /// Reads one neighbour message.
-fn read(message: &Message<'_>) -> Option<Neighbour> {
+pub(super) fn read(message: &Message<'_>) -> Option<Neighbour> {
     let (header, attributes) = message.split::<12>()?;
     numbers::family_of(header[0])?;
     let state = u16::from_ne_bytes([header[8], header[9]]);
@@ -125,5 +127,19 @@ mod tests {
             super::neighbour_event(&crate::netlink::Message { kind: libc::RTM_NEWNEIGH, ..*sent }, &netns)
         });
         hostile::try_on(super::read_table);
+    }
+
+    #[test]
+    fn a_table_is_told_once_however_many_interfaces_there_are() {
+        crate::sandbox::test(|| {
+            for number in 0..30 {
+                let line = format!("ip link add a{number} type veth peer name b{number}");
+                crate::apply::perform(&line.parse().unwrap()).unwrap();
+            }
+            let mut socket = crate::netlink::Socket::open(crate::netlink::Protocol::Route).unwrap();
+            let tables = super::neighbour_tables(&mut socket).unwrap().items;
+            let families: Vec<_> = tables.iter().map(|table| table.family).collect();
+            assert_eq!(families, nsgate_core::model::Family::BOTH, "{tables:?}");
+        });
     }
 }

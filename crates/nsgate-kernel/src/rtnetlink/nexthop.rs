@@ -44,7 +44,7 @@ pub(super) fn fill_in(socket: &mut Socket, routes: &mut [Route]) -> Result<(), E
 }
 
 /// Reads one object.
-fn read(message: &Message<'_>) -> Option<NexthopObject> {
+pub(super) fn read(message: &Message<'_>) -> Option<NexthopObject> {
     let (header, attributes) = message.split::<8>()?;
     let id = attributes.find(n::ID)?.u32()?;
     let for_forwarding = attributes.find(n::FORWARDING).is_some();

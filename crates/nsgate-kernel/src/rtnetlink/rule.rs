@@ -20,7 +20,7 @@ pub fn rules(socket: &mut Socket) -> Result<Listing<Rule>, Error> {
 }
 
 /// Reads one rule message.
-fn read(message: &Message<'_>) -> Option<Rule> {
+pub(super) fn read(message: &Message<'_>) -> Option<Rule> {
     let (header, attributes) = message.split::<12>()?;
     let [family, destination_length, source_length, tos, table, _, _, action, ..] = *header;
     let flags = u32::from_ne_bytes(header[8..12].try_into().ok()?);

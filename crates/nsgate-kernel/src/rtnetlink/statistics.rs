@@ -44,7 +44,7 @@ pub fn statistics(socket: &mut Socket) -> Result<Listing<LinkStatistics>, Error>
 }
 
 /// Reads one interface's counters. An older kernel's list is shorter.
-fn read(message: &Message<'_>) -> Option<LinkStatistics> {
+pub(super) fn read(message: &Message<'_>) -> Option<LinkStatistics> {
     let (header, attributes) = message.split::<12>()?;
     let link = LinkIndex(u32::from_ne_bytes(header[4..8].try_into().ok()?));
     let values = attributes.find(LINK_64)?.value;

@@ -27,7 +27,7 @@ pub(super) fn filters(socket: &mut Socket, link: LinkIndex, place: Handle) -> Re
 }
 
 /// What one message tells of.
-enum Told {
+pub(super) enum Told {
     /// A filter.
     Filter(Box<TrafficFilter>),
     /// What only keeps filters together.
@@ -35,7 +35,7 @@ enum Told {
 }
 
 /// Reads one message.
-fn read(message: &Message<'_>) -> Option<Told> {
+pub(super) fn read(message: &Message<'_>) -> Option<Told> {
     let (header, attributes) = message.split::<20>()?;
     let (handle, information) = (number(header, 8)?, number(header, 16)?);
     let name = attributes.find(libc::TCA_KIND)?.text()?;

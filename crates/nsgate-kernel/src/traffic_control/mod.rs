@@ -19,7 +19,9 @@ pub use qdisc::qdiscs;
 
 /// The classes of the interfaces whose queueing disciplines have some.
 pub fn classes(socket: &mut Socket, qdiscs: &[Qdisc]) -> Result<Listing<TrafficClass>, Error> {
-    let mut links: Vec<LinkIndex> = qdiscs.iter().filter(|q| has_classes(&q.kind)).map(|q| q.link).collect();
+    // A token bucket has one class, to which nothing is sorted.
+    let some = |kind: &QdiscKind| has_classes(kind) || matches!(kind, QdiscKind::Tbf { .. });
+    let mut links: Vec<LinkIndex> = qdiscs.iter().filter(|q| some(&q.kind)).map(|q| q.link).collect();
     links.dedup();
     gather(links, |link| qdisc::classes(socket, link))
 }
@@ -56,4 +58,10 @@ fn gather<P, T>(
 ) -> Result<Listing<T>, Error> {
     let nothing = Listing { items: Vec::new(), unread: 0, consistent: true };
     places.into_iter().try_fold(nothing, |all, place| Ok(all.join(list(place)?)))
+}
+
+/// Reads any message as each of the objects; for fuzzing.
+#[cfg(feature = "testing")]
+pub fn read_any(message: &crate::netlink::Message<'_>) {
+    let _ = (qdisc::read(message), qdisc::read_class(message), filter::read(message));
 }

@@ -52,7 +52,7 @@ pub(super) fn counts(attribute: Option<Attribute<'_>>) -> QueueCounts {
 }
 
 /// Reads one queueing discipline.
-fn read(message: &Message<'_>) -> Option<Qdisc> {
+pub(super) fn read(message: &Message<'_>) -> Option<Qdisc> {
     let (header, attributes) = message.split::<20>()?;
     let kind = attributes.find(libc::TCA_KIND)?.text()?;
     let options = attributes.find(libc::TCA_OPTIONS);
@@ -97,7 +97,7 @@ fn tbf(options: &Attributes<'_>) -> Option<QdiscKind> {
 }
 
 /// Reads one class.
-fn read_class(message: &Message<'_>) -> Option<TrafficClass> {
+pub(super) fn read_class(message: &Message<'_>) -> Option<TrafficClass> {
     let (header, attributes) = message.split::<20>()?;
     let kind = attributes.find(libc::TCA_KIND)?.text()?;
     let options = attributes.find(libc::TCA_OPTIONS).map(|a| a.nested()).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The World against Debian's own tools: what `nsgate snapshot` says and what `ip`, `bridge`, `ss` and `sysctl` say of the
-//! same place must be equal where they speak of the same thing.
+//! The World against Debian's own tools: what `nsgate snapshot` says and what `ip`, `bridge`, `tc`, `ss`, `conntrack` and
+//! `sysctl` say of the same place must be equal where they speak of the same thing.
 //!
 //! Both are made into tables of rows of words, and the rows are compared. A place is a sandbox with something of
 //! everything, and every scenario of the folder that `NSGATE_SCENARIOS` names.
@@ -10,6 +10,8 @@ mod debian;
 mod links;
 mod rest;
 mod routes;
+mod tables;
+mod traffic;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,7 +21,7 @@ use std::time::Duration;
 use std::{env, fs, thread};
 
 use nsgate_core::model::saved::Saved;
-use nsgate_core::model::{Namespace, World};
+use nsgate_core::model::{Namespace, NetnsName, World};
 use nsgate_kernel::apply;
 use nsgate_kernel::sandbox::test;
 
@@ -32,7 +34,7 @@ struct Part {
     theirs: fn(&Debian) -> Vec<String>,
 }
 
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 19] = [
     Part { name: "links", ours: links::ours, theirs: links::theirs },
     Part { name: "addresses", ours: links::our_addresses, theirs: links::their_addresses },
     Part { name: "ports", ours: bridges::our_ports, theirs: bridges::their_ports },
@@ -42,6 +44,15 @@ const PARTS: [Part; 10] = [
     Part { name: "rules", ours: routes::our_rules, theirs: routes::their_rules },
     Part { name: "neighbours", ours: rest::our_neighbours, theirs: rest::their_neighbours },
     Part { name: "sysctls", ours: rest::our_sysctls, theirs: rest::their_sysctls },
+    Part { name: "queues", ours: traffic::our_qdiscs, theirs: traffic::their_qdiscs },
+    Part { name: "classes", ours: traffic::our_classes, theirs: traffic::their_classes },
+    Part { name: "filters of traffic", ours: traffic::our_filters, theirs: traffic::their_filters },
+    Part { name: "nexthop objects", ours: tables::our_nexthops, theirs: tables::their_nexthops },
+    Part { name: "neighbour tables", ours: tables::our_neighbour_tables, theirs: tables::their_neighbour_tables },
+    Part { name: "connections", ours: tables::our_connections, theirs: tables::their_connections },
+    Part { name: "statistics of tracking", ours: tables::our_statistics, theirs: tables::their_statistics },
+    Part { name: "IPsec policies", ours: tables::our_policies, theirs: tables::their_policies },
+    Part { name: "IPsec states", ours: tables::our_states, theirs: tables::their_states },
     Part { name: "listeners", ours: rest::our_listeners, theirs: rest::their_listeners },
 ];
 
@@ -57,6 +68,11 @@ fn something_of_everything_is_what_debians_tools_say() {
     test(|| {
         for line in EVERYTHING.lines().map(str::trim) {
             apply::perform(&line.parse().unwrap()).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+        // What no step makes.
+        let debian = Debian::within(&NetnsName::host());
+        for line in MORE.lines().map(str::trim) {
+            debian.text(line);
         }
         let _listening = (
             std::net::TcpListener::bind("0.0.0.0:80").unwrap(),
@@ -171,6 +187,29 @@ fn difference(what: &str, ours: &[String], theirs: &[String]) -> Option<String> 
     };
     Some(format!("{what} (- nsgate, + Debian):{}{}", only('-', ours, theirs), only('+', theirs, ours)))
 }
+
+/// Something of what Debian's tools make besides.
+const MORE: &str = "ip nexthop add id 1 via 1.1.1.2 dev veth3
+    ip nexthop add id 2 via 1.1.1.4 dev veth3
+    ip nexthop add id 3 group 1,5/2
+    ip nexthop add id 4 blackhole
+    ip nexthop add id 5 via 2001:db8:1::2 dev veth3 onlink
+    ip route add 10.77.0.0/16 nhid 3
+    tc qdisc add dev veth3 root handle 1: htb default 10
+    tc class add dev veth3 parent 1: classid 1:10 htb rate 10mbit
+    tc class add dev veth3 parent 1:10 classid 1:11 htb rate 5mbit
+    tc qdisc add dev veth3 parent 1:11 handle 30: bfifo limit 6000
+    tc filter add dev veth3 parent 1: protocol ip pref 3 u32 match ip dst 10.0.0.0/8 flowid 1:11
+    tc qdisc add dev x root tbf rate 10mbit burst 15000 limit 100000
+    tc qdisc add dev y clsact
+    tc filter add dev y ingress protocol ip pref 5 u32 match ip dst 10.0.0.0/8 action mirred egress redirect dev x
+    tc filter add dev y egress protocol ipv6 pref 6 matchall action drop
+    ip xfrm policy add src 1.1.1.0/24 dst 114.114.114.0/24 dir out tmpl src 10.0.0.1 dst 10.0.0.9 proto esp mode tunnel reqid 3
+    ip xfrm policy add src fd00::/64 dst fd01::/64 proto tcp dport 443 dir fwd action block mark 1 mask 0xff if_id 7
+    ip xfrm state allocspi src 10.0.0.1 dst 10.0.0.9 proto esp mode tunnel reqid 3 min 0x100 max 0x100
+    conntrack -I -s 1.1.1.2 -d 9.9.9.9 -p tcp --sport 40000 --dport 80 --state ESTABLISHED -t 300 -m 7
+    conntrack -I -s 1.1.1.2 -d 9.9.9.9 -p icmp --icmp-type 8 --icmp-code 0 --icmp-id 77 -t 300
+    conntrack -I -s fd00::2 -d fd01::9 -p udp --sport 5000 --dport 53 -t 300";
 
 /// Something of everything that a step can make.
 const EVERYTHING: &str = "ip netns add ns_1
