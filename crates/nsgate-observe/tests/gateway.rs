@@ -403,6 +403,34 @@ fn what_no_trace_explains_is_looked_at_closer() {
     });
 }
 
+#[test]
+fn what_a_tunnel_carries_is_seen_within_it_and_outside() {
+    sandbox::test(|| {
+        perform(&NETWORK);
+        perform(&["sysctl -w net.ipv4.ip_forward=1"]);
+        settle("114.114.114.114");
+        for (netns, near, far, address) in
+            [("ns_1", "1.1.1.2", "10.20.30.1", "10.200.0.1"), ("world", "10.20.30.1", "1.1.1.2", "10.200.0.2")]
+        {
+            perform(&[
+                &format!("ip -n {netns} link add vxlan10 type vxlan id 10 local {near} remote {far} dstport 4789"),
+                &format!("ip -n {netns} addr add {address}/24 dev vxlan10"),
+                &format!("ip -n {netns} link set vxlan10 up"),
+            ]);
+        }
+        settle("10.200.0.2");
+        for kind in [ProbeKind::Icmp, ProbeKind::Udp(9), ProbeKind::Tcp(9)] {
+            let observation = trace("10.200.0.2", kind, LONG);
+            assert_eq!(seen(&observation, Leg::Request), ["ns_1 Out", "world In"], "{kind}");
+            let carried: Vec<_> = observation.journey.carried.iter().filter(|s| s.leg == Leg::Request).collect();
+            let places: Vec<_> = carried.iter().map(|s| format!("{} {:?}", s.netns, s.way)).collect();
+            assert_eq!(places, ["ns_1 Out", "host In", "host Out", "world In"], "{kind}");
+            assert!(carried.iter().all(|s| s.tunnel.as_deref() == Some("VXLAN 10 1.1.1.2 > 10.20.30.1")), "{kind}");
+            assert!(observation.journey.carried.iter().any(|s| s.leg != Leg::Request), "{kind}");
+        }
+    });
+}
+
 /// Two namespaces at one bridge of `host`.
 const BRIDGE: [&str; 15] = [
     "ip netns add ns_1",

@@ -22,6 +22,7 @@ mod ip;
 mod mac;
 mod packet;
 mod tcp;
+mod tunnel;
 mod udp;
 
 pub use arp::{Arp, ArpOperation};
@@ -32,4 +33,5 @@ pub use ip::{Flow, Fragment, Ip, Transport, protocol};
 pub use mac::{Mac, MacError};
 pub use packet::{Body, Packet};
 pub use tcp::{Tcp, TcpFlags};
+pub use tunnel::{GENEVE_PORT, Tunnel, TunnelKind, VXLAN_PORTS};
 pub use udp::Udp;

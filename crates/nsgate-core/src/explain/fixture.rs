@@ -159,7 +159,8 @@ impl Fixture {
             let header = header(ip(source), ip(destination), self.observation.probe.kind);
             let time = self.observation.journey.sights.len() as u64;
             let (bytes, ethernet) = (Vec::new(), None);
-            let sight = Sight { time, netns: name(netns), link: index, way, leg, header, bytes, ethernet };
+            let sight =
+                Sight { time, netns: name(netns), link: index, way, leg, header, bytes, ethernet, tunnel: None };
             self.observation.journey.sights.push(sight);
         }
     }

@@ -32,7 +32,7 @@ impl Observation {
     pub fn of_lost_data(&self) -> Option<Observation> {
         let lost = self.lost_byte()?;
         let sights = self.journey.sights.iter().filter(|sight| lost.concerns(sight)).cloned().collect();
-        Some(Observation { journey: Journey { sights }, ending: Ending::Silence, ..self.clone() })
+        Some(Observation { journey: Journey { sights, carried: Vec::new() }, ending: Ending::Silence, ..self.clone() })
     }
 
     fn lost_byte(&self) -> Option<Lost> {

@@ -17,8 +17,11 @@ pub fn follow(identity: &Identity, kind: ProbeKind, flows: &BTreeSet<Flow>, sigh
     ordered.sort_by_key(|s| s.time);
     let mut tracker =
         Tracker { identity, kind, flows, requests: BTreeSet::new(), fragments: BTreeSet::new(), other_end: None };
-    let sights = ordered.into_iter().filter_map(|s| tracker.sight(s)).collect();
-    Journey { sights }
+    let (mut sights, mut carried) = (Vec::new(), Vec::new());
+    for sight in ordered.into_iter().filter_map(|sighting| tracker.sight(sighting)) {
+        if sight.tunnel.is_some() { carried.push(sight) } else { sights.push(sight) }
+    }
+    Journey { sights, carried }
 }
 
 /// What is known of the probe so far.
@@ -50,12 +53,9 @@ fn key(flow: Flow) -> FlowKey {
 impl Tracker<'_> {
     fn sight(&mut self, sighting: &Sighting) -> Option<Sight> {
         let packet = sighting.packet();
-        let (leg, mut header) = match packet.body {
-            // Who asks for an address from no address looks for a double of his own.
-            Body::Arp(arp) if arp.sender.is_unspecified() => return None,
-            Body::Arp(arp) => resolution_by_arp(&arp)?,
-            Body::Ip(ip) => self.of_ip(&ip)?,
-            Body::Other { .. } | Body::Malformed => return None,
+        let (leg, mut header, tunnel) = match self.of_packet(&packet) {
+            Some((leg, header)) => (leg, header, None),
+            _ => self.carried(&packet)?,
         };
         header.macs = packet.ether.map(|e| (e.source, e.destination));
         let start = if sighting.ethernet { ETHERNET } else { 0 };
@@ -68,7 +68,29 @@ impl Tracker<'_> {
             way: sighting.way,
             leg,
             header,
+            tunnel,
         })
+    }
+
+    /// The same of what a tunnel's packet carries, with the tunnel and its ends in words.
+    fn carried(&mut self, packet: &Packet<'_>) -> Option<(Leg, Header, Option<String>)> {
+        let outer = packet.as_ip()?;
+        let tunnel = outer.tunnel()?;
+        let (leg, mut header) = self.of_packet(&tunnel.inner)?;
+        let words = format!("{tunnel} {} > {}", outer.source, outer.destination);
+        header.text = format!("{words}: {}", header.text);
+        Some((leg, header, Some(words)))
+    }
+
+    /// What a packet is of the journey, and what its headers say; none if it does not belong to it.
+    fn of_packet(&mut self, packet: &Packet<'_>) -> Option<(Leg, Header)> {
+        match packet.body {
+            // Who asks for an address from no address looks for a double of his own.
+            Body::Arp(arp) if arp.sender.is_unspecified() => None,
+            Body::Arp(arp) => resolution_by_arp(&arp),
+            Body::Ip(ip) => self.of_ip(&ip),
+            Body::Other { .. } | Body::Malformed => None,
+        }
     }
 
     fn of_ip(&mut self, ip: &Ip<'_>) -> Option<(Leg, Header)> {
@@ -451,5 +473,25 @@ mod tests {
             "numbers that are not the probe's count nothing"
         );
         assert_eq!(legs(&identity, ProbeKind::Tcp(80), &sightings), []);
+    }
+
+    #[test]
+    fn what_a_tunnel_carries_is_a_sight_of_its_own() {
+        let identity = identity("1.1.1.2:7", "9.9.9.9:0");
+        let mut inner = ip("1.1.1.2", "9.9.9.9", &echo(false, b"cookie-1and more"));
+        let mut carried = vec![8, 0, 0, 0, 0, 0, 42, 0];
+        carried.extend([2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0]);
+        carried.append(&mut inner.clone());
+        let sightings = [
+            seen(1, Way::Out, std::mem::take(&mut inner)),
+            seen(2, Way::Out, ip("10.0.0.1", "10.0.0.2", &udp(5000, 4789, &carried))),
+            seen(3, Way::Out, ip("10.0.0.1", "10.0.0.2", &udp(5000, 4788, &carried))),
+        ];
+        let journey = follow(&identity, ProbeKind::Icmp, &BTreeSet::new(), &sightings);
+        assert_eq!((journey.sights.len(), journey.carried.len()), (1, 1));
+        let within = &journey.carried[0];
+        assert_eq!((within.leg, within.tunnel.as_deref()), (Leg::Request, Some("VXLAN 42 10.0.0.1 > 10.0.0.2")));
+        assert_eq!(within.header.destination.to_string(), "9.9.9.9");
+        assert_eq!(journey.everything().iter().map(|sight| sight.time).collect::<Vec<_>>(), [1, 2]);
     }
 }

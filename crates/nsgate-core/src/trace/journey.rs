@@ -12,6 +12,9 @@ use crate::model::{LinkIndex, NetnsName};
 pub struct Journey {
     /// The sights.
     pub sights: Vec<Sight>,
+    /// The sights of packets of a tunnel that carried it. What the tunnel makes of it stands between the sights of
+    /// itself, so they tell more of the way, but nothing of what became of it outside.
+    pub carried: Vec<Sight>,
 }
 
 /// One sight of the probe, its answer, or what they caused.
@@ -33,6 +36,9 @@ pub struct Sight {
     pub bytes: Vec<u8>,
     /// The Ethernet header, where there was one.
     pub ethernet: Option<Vec<u8>>,
+    /// The tunnel that carried it at this place and the tunnel's ends, in words. The header is that of what is carried,
+    /// the bytes are those of the tunnel's own packet.
+    pub tunnel: Option<String>,
 }
 
 /// What a frame is of a journey.
@@ -112,6 +118,13 @@ impl Journey {
         self.sights.iter().filter(move |s| s.leg == leg)
     }
 
+    /// All sights, also those within tunnels, in the order of time.
+    pub fn everything(&self) -> Vec<&Sight> {
+        let mut all: Vec<&Sight> = self.sights.iter().chain(&self.carried).collect();
+        all.sort_by_key(|sight| sight.time);
+        all
+    }
+
     /// The last sight of a leg: as far as it got.
     pub fn furthest(&self, leg: Leg) -> Option<&Sight> {
         self.of(leg).next_back()
@@ -132,7 +145,7 @@ impl Journey {
                 kept.push(sight);
             }
         }
-        Self { sights: kept }
+        Self { sights: kept, carried: self.carried }
     }
 
     /// How a leg looked as it came into a namespace and as it left it, where both were seen.

@@ -141,6 +141,12 @@ impl Assembler {
         self.goto(to);
     }
 
+    /// Goes to a label however far away, if the accumulator is this.
+    pub(crate) fn go_if(&mut self, value: u32, to: Label) {
+        self.instructions.push(Instruction { code: code::JUMP_EQUAL, when_true: 0, when_false: 1, operand: value });
+        self.goto(to);
+    }
+
     /// Jumps if the accumulator is at least this.
     pub(crate) fn jump_if_at_least(&mut self, value: u32, to: Label) {
         self.jump(code::JUMP_AT_LEAST, value, to);

@@ -1,7 +1,8 @@
 //! Which frames a tap keeps: a socket filter that the kernel runs on every frame of a namespace.
 //!
 //! It keeps every frame that can belong to a probe's journey, whatever is translated on the way, and little else: the
-//! probe by its cookie or sequence number, answers, ICMP errors, and what resolves neighbours (ARP, neighbour discovery).
+//! probe by its cookie or sequence number, answers, ICMP errors, and what resolves neighbours (ARP, neighbour discovery),
+//! also as a tunnel carries them.
 //! It may keep too much, never too little; what exactly belongs to the journey is decided later, in the core.
 
 mod assembler;
@@ -10,7 +11,7 @@ pub(crate) mod changes;
 mod interpreter;
 
 use nsgate_core::trace::{Identity, ProbeKind};
-use nsgate_packet::{Flow, ethertype, icmp4, icmp6, protocol};
+use nsgate_packet::{Flow, GENEVE_PORT, VXLAN_PORTS, ethertype, icmp4, icmp6, protocol};
 
 pub(crate) use self::assembler::Instruction;
 use self::assembler::{Assembler, Label, Width};
@@ -114,13 +115,40 @@ struct Writer {
     transport: Label,
 }
 
-/// Where the protocol number is put away.
+/// Where the program goes on with what a tunnel carries.
+struct Tunnels {
+    /// The index is at the header of UDP.
+    udp: Label,
+    /// The index is at the header of GRE.
+    gre: Label,
+    inner: Inner,
+}
+
+/// Where the program looks at what was carried; the index is at its first header.
+#[derive(Clone, Copy)]
+struct Inner {
+    ethernet: Label,
+    ipv4: Label,
+    ipv6: Label,
+}
+
+/// Where the protocol number is put away; where the ethertype of what a tunnel carries, and the flags of GRE.
 const PROTOCOL: u32 = 0;
+const CARRIED: u32 = 1;
+const FLAGS: u32 = 2;
 /// IPv6 extension headers: hop-by-hop, routing, fragment, authentication, destination options, mobility.
 const EXTENSIONS: [u32; 6] = [0, 43, 44, 51, 60, 135];
 const IPV6_HEADER: u32 = 40;
+const ETHERNET_HEADER: u32 = 14;
+const UDP_HEADER: u32 = 8;
 /// The offset in an IPv4 fragment, and its mask.
 const FRAGMENT: (u32, u32) = (6, 0x1fff);
+/// Tunnels by their protocols: an IPv4 packet, an IPv6 packet, GRE; and UDP, which some tunnels use.
+const IPIP: u32 = 4;
+const SIT: u32 = 41;
+const GRE: u32 = 47;
+/// The ethertype by which tunnels carry whole frames.
+const BRIDGED: u32 = 0x6558;
 
 impl Writer {
     fn new() -> Self {
@@ -130,20 +158,119 @@ impl Writer {
     }
 
     fn write(mut self, interest: &Interest) -> Option<Vec<Instruction>> {
-        let [over_ipv4, over_ipv6] = interest.protocols();
-        let (ipv4, ipv6) = (self.out.label(), self.out.label());
+        let mut label = || self.out.label();
+        let (ipv4, ipv6) = (label(), label());
+        let inner = Inner { ethernet: label(), ipv4: label(), ipv6: label() };
+        let tunnels = Tunnels { udp: label(), gre: label(), inner };
         self.link_header(ipv4, ipv6);
-        self.out.place(ipv4);
-        self.ipv4(over_ipv4.into());
-        self.out.place(ipv6);
-        self.ipv6(over_ipv6.into());
-        self.out.place(self.transport);
-        self.transport(interest);
+        self.network(interest, ipv4, ipv6, Some(&tunnels));
+        self.begin_part();
+        self.carried(&tunnels);
+        self.end_part();
+        self.begin_part();
+        self.inner_frame(inner);
+        self.network(interest, inner.ipv4, inner.ipv6, None);
+        self.out.finish()
+    }
+
+    /// Jumps reach only so far, so each part of the program has ends of its own.
+    fn begin_part(&mut self) {
+        (self.accept, self.reject, self.transport) = (self.out.label(), self.out.label(), self.out.label());
+    }
+
+    fn end_part(&mut self) {
         self.out.place(self.reject);
         self.out.keep(0);
         self.out.place(self.accept);
         self.out.keep(KEPT);
-        self.out.finish()
+    }
+
+    /// Decides by what begins at these labels, and ends the part.
+    fn network(&mut self, interest: &Interest, ipv4: Label, ipv6: Label, tunnels: Option<&Tunnels>) {
+        let [over_ipv4, over_ipv6] = interest.protocols();
+        self.out.place(ipv4);
+        self.ipv4(over_ipv4.into(), tunnels);
+        self.out.place(ipv6);
+        self.ipv6(over_ipv6.into(), tunnels);
+        self.out.place(self.transport);
+        self.transport(interest, tunnels);
+        self.end_part();
+    }
+
+    /// Goes on with what a tunnel carries, if the protocol in the accumulator is one's.
+    fn enter_tunnel(&mut self, tunnels: Option<&Tunnels>) {
+        let Some(tunnels) = tunnels else { return };
+        for (protocol, to) in [
+            (IPIP, tunnels.inner.ipv4),
+            (SIT, tunnels.inner.ipv6),
+            (GRE, tunnels.gre),
+            (protocol::UDP.into(), tunnels.udp),
+        ] {
+            self.out.go_if(protocol, to);
+        }
+    }
+
+    /// Finds what a tunnel carries.
+    fn carried(&mut self, tunnels: &Tunnels) {
+        let (vxlan, geneve) = (self.out.label(), self.out.label());
+        self.out.place(tunnels.udp);
+        self.out.load_indexed(Width::Half, 2);
+        self.out.jump_if_one_of(&VXLAN_PORTS.map(u32::from), vxlan);
+        self.out.jump_if_one_of(&[GENEVE_PORT.into()], geneve);
+        self.out.goto(self.reject);
+        self.out.place(vxlan);
+        self.out.advance_index(UDP_HEADER + 8);
+        self.out.goto(tunnels.inner.ethernet);
+        self.out.place(geneve);
+        self.out.load_indexed(Width::Half, UDP_HEADER + 2);
+        self.out.store(CARRIED);
+        self.out.load_indexed(Width::Byte, UDP_HEADER);
+        // The length of the options in words.
+        self.out.advance_index_by_accumulator(0x3f, 2);
+        self.out.advance_index(UDP_HEADER + 8);
+        self.by_ethertype(tunnels.inner);
+        self.out.place(tunnels.gre);
+        self.gre(tunnels.inner);
+    }
+
+    fn gre(&mut self, inner: Inner) {
+        self.out.load_indexed(Width::Half, 2);
+        self.out.store(CARRIED);
+        self.out.load_indexed(Width::Half, 0);
+        self.out.store(FLAGS);
+        self.out.advance_index(4);
+        // The checksum, the key and the sequence number, each only if it is there.
+        for flag in [0x8000, 0x2000, 0x1000] {
+            let (there, next) = (self.out.label(), self.out.label());
+            self.out.recall(FLAGS);
+            self.out.jump_if_any_bit(flag, there);
+            self.out.goto(next);
+            self.out.place(there);
+            self.out.advance_index(4);
+            self.out.place(next);
+        }
+        self.by_ethertype(inner);
+    }
+
+    fn by_ethertype(&mut self, inner: Inner) {
+        self.out.recall(CARRIED);
+        self.out.go_if(BRIDGED, inner.ethernet);
+        self.out.go_if(ethertype::IPV4.into(), inner.ipv4);
+        self.out.go_if(ethertype::IPV6.into(), inner.ipv6);
+        self.out.goto(self.reject);
+    }
+
+    /// Steps over the header of a frame that was carried.
+    fn inner_frame(&mut self, inner: Inner) {
+        self.out.place(inner.ethernet);
+        self.out.load_indexed(Width::Half, 12);
+        self.out.store(CARRIED);
+        self.out.advance_index(ETHERNET_HEADER);
+        self.out.recall(CARRIED);
+        self.out.jump_if_one_of(&[ethertype::ARP.into()], self.accept);
+        self.out.go_if(ethertype::IPV4.into(), inner.ipv4);
+        self.out.go_if(ethertype::IPV6.into(), inner.ipv6);
+        self.out.goto(self.reject);
     }
 
     /// Steps over the link-layer header, where there is one, and up to two VLAN tags in it.
@@ -173,7 +300,7 @@ impl Writer {
         self.out.goto(self.reject);
     }
 
-    fn ipv4(&mut self, ours: u32) {
+    fn ipv4(&mut self, ours: u32, tunnels: Option<&Tunnels>) {
         const ERRORS: [u8; 5] =
             [icmp4::UNREACHABLE, icmp4::SOURCE_QUENCH, icmp4::REDIRECT, icmp4::TIME_EXCEEDED, icmp4::PARAMETER];
         let (fragment, message) = (self.out.label(), self.out.label());
@@ -187,6 +314,7 @@ impl Writer {
         self.out.recall(PROTOCOL);
         self.out.jump_if_one_of(&[protocol::ICMP.into()], message);
         self.out.jump_if_one_of(&[ours], self.transport);
+        self.enter_tunnel(tunnels);
         self.out.goto(self.reject);
         self.out.place(fragment);
         self.out.recall(PROTOCOL);
@@ -198,7 +326,7 @@ impl Writer {
         self.echo(protocol::ICMP, ours, [icmp4::ECHO_REQUEST, icmp4::ECHO_REPLY]);
     }
 
-    fn ipv6(&mut self, ours: u32) {
+    fn ipv6(&mut self, ours: u32, tunnels: Option<&Tunnels>) {
         let (message, not_error) = (self.out.label(), self.out.label());
         self.out.load_indexed(Width::Byte, 6);
         self.out.store(PROTOCOL);
@@ -207,6 +335,7 @@ impl Writer {
         self.out.jump_if_one_of(&[protocol::ICMPV6.into()], message);
         self.out.jump_if_one_of(&[ours], self.transport);
         self.out.jump_if_one_of(&EXTENSIONS, self.accept);
+        self.enter_tunnel(tunnels);
         self.out.goto(self.reject);
         self.out.place(message);
         self.out.load_indexed(Width::Byte, 0);
@@ -226,7 +355,7 @@ impl Writer {
         self.out.goto(self.reject);
     }
 
-    fn transport(&mut self, interest: &Interest) {
+    fn transport(&mut self, interest: &Interest, tunnels: Option<&Tunnels>) {
         match interest {
             Interest::Echo { cookie } => self.cookie(*cookie),
             Interest::Segment { sequence, span, callers } => {
@@ -243,6 +372,12 @@ impl Writer {
                 self.ports(callers, callers);
             }
             Interest::Datagram { cookie, callers, servers } => {
+                if let Some(tunnels) = tunnels {
+                    self.out.load_indexed(Width::Half, 2);
+                    for port in VXLAN_PORTS.into_iter().chain([GENEVE_PORT]) {
+                        self.out.go_if(port.into(), tunnels.udp);
+                    }
+                }
                 // Ports first: a load past the end of a short datagram ends the program.
                 self.ports(&[callers.as_slice(), servers].concat(), callers);
                 self.cookie(*cookie);

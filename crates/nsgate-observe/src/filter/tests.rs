@@ -224,3 +224,66 @@ fn ports_that_the_probe_was_given_on_its_way_are_looked_for() {
         assert_eq!(run(&filter.program, &frame) > 0, kept, "{flows:?}");
     }
 }
+
+/// A packet as each kind of tunnel carries it.
+fn carried(packet: &[u8]) -> Vec<Vec<u8>> {
+    let of = if packet[0] >> 4 == 4 { ethertype::IPV4 } else { ethertype::IPV6 };
+    let frame = ethernet([None, None], of, packet);
+    let [source, destination]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap());
+    let udp = |port, header: &[u8], rest: &[u8]| {
+        let payload = [header, rest].concat();
+        let udp = Udp { source_port: 6000, destination_port: port, payload: &payload };
+        build::ip(&Outer::new(source, destination), &Transport::Udp(udp)).unwrap()
+    };
+    // The protocol of a datagram's packet is changed; its header becomes what follows.
+    let other = |number: u8, header: &[u8], rest: &[u8]| {
+        let mut packet = udp(1, header, rest);
+        packet.drain(20..28);
+        packet[9] = number;
+        packet
+    };
+    let [high, low] = of.to_be_bytes();
+    vec![
+        udp(4789, &[8, 0, 0, 0, 0, 0, 42, 0], &frame),
+        udp(8472, &[8, 0, 0, 0, 0, 0, 42, 0], &frame),
+        udp(6081, &[1, 0, 0x65, 0x58, 0, 0, 9, 0, 1, 1, 1, 1], &frame),
+        udp(6081, &[0, 0, high, low, 0, 0, 9, 0], packet),
+        other(47, &[0, 0, high, low], packet),
+        other(47, &[0xb0, 0, 0x65, 0x58, 1, 1, 1, 1, 0, 0, 0, 5, 3, 3, 3, 3], &frame),
+        other(if packet[0] >> 4 == 4 { 4 } else { 41 }, &[], packet),
+    ]
+}
+
+#[test]
+fn what_tunnels_carry_is_looked_at() {
+    let echo =
+        |cookie: &'static [u8]| Transport::Icmp(Icmp::Echo(Echo { reply: true, id: 1, sequence: 1, payload: cookie }));
+    let udp = |payload| Transport::Udp(Udp { source_port: 1, destination_port: 2, payload });
+    for family in [Family::V4, Family::V6] {
+        for (kind, own, other) in [
+            (ProbeKind::Icmp, echo(b"nsgate-7"), echo(b"nsgate-8")),
+            (ProbeKind::Udp(53), udp(b"nsgate-7"), udp(b"nsgate-8")),
+        ] {
+            for (own, other) in carried(&packet(family, own)).iter().zip(&carried(&packet(family, other))) {
+                assert!(keeps(kind, own), "{kind:?} {own:?}");
+                assert!(!keeps(kind, other), "{kind:?} {other:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_program_can_always_be_put_together() {
+    let flows: Vec<Flow> = (0..40)
+        .map(|number| {
+            let [source, destination]: [IpAddr; 2] = ["10.0.0.1", "10.0.0.2"].map(|address| address.parse().unwrap());
+            Flow { protocol: 17, source, destination, source_port: 1000 + number, destination_port: 2000 + number }
+        })
+        .collect();
+    for kind in KINDS {
+        for flows in [&flows[..], &[]] {
+            let program = Filter::of_flows(kind, &identity(), flows).program;
+            assert!((100..1000).contains(&program.len()), "{kind:?}: {}", program.len());
+        }
+    }
+}

@@ -96,7 +96,11 @@ fn place(place: &Place) -> String {
 
 /// The way, one row a sight; the last row says where it ended.
 fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bool) -> String {
-    let rows = if details { observation.journey.sights.clone() } else { telling(&observation.without_repetition()) };
+    let rows = if details {
+        observation.journey.everything().into_iter().cloned().collect()
+    } else {
+        telling(&observation.without_repetition())
+    };
     let name = |s: &Sight| {
         let link = world.namespace(&s.netns).and_then(|n| n.link(s.link));
         link.map_or_else(|| s.link.0.to_string(), |l| l.name.to_string())
@@ -107,7 +111,8 @@ fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bo
     let link_width = rows.iter().map(|s| name(s).len()).max().unwrap_or(0);
     let mut text = heading("path");
     for (row, sight) in rows.iter().enumerate() {
-        let before = rows[..row].iter().rev().find(|s| s.leg == sight.leg && carries(s) == carries(sight));
+        let before =
+            rows[..row].iter().rev().find(|s| s.leg == sight.leg && s.tunnel.is_none() && carries(s) == carries(sight));
         let mark = if matches!(sight.leg, Leg::Error | Leg::Redirect | Leg::Question) { " " } else { "✓" };
         let _ = writeln!(
             text,
@@ -168,7 +173,7 @@ fn way(way: Way) -> &'static str {
 /// A packet in few words: who to whom, and what was rewritten since it was seen `before`.
 fn packet(sight: &Sight, before: Option<&Sight>) -> String {
     let header = &sight.header;
-    if is_resolution(sight) || matches!(sight.leg, Leg::Error | Leg::Redirect) {
+    if is_resolution(sight) || matches!(sight.leg, Leg::Error | Leg::Redirect) || sight.tunnel.is_some() {
         return header.text.clone();
     }
     let end = |address: IpAddr, port: Option<u16>| {
@@ -202,6 +207,8 @@ fn telling(observation: &Observation) -> Vec<Sight> {
         Some(lost) => opening.chain(lost.journey.sights.into_iter().filter(|s| s.header.segment.is_some())).collect(),
         None => all.clone(),
     };
+    let mut sights: Vec<Sight> = sights.into_iter().chain(observation.journey.carried.iter().cloned()).collect();
+    sights.sort_by_key(|sight| sight.time);
     let mut telling: Vec<Sight> = Vec::new();
     for sight in sights {
         let again = telling.iter().any(|before| is_repeated(before, &sight));
@@ -219,7 +226,7 @@ fn carries(sight: &Sight) -> bool {
 
 /// Whether a packet passed here once more: repeated by its sender, or one more of a connection's many segments.
 fn is_repeated(before: &Sight, sight: &Sight) -> bool {
-    let place = |s: &Sight| (s.netns.clone(), s.link, s.way, s.leg, ends(&s.header));
+    let place = |s: &Sight| (s.netns.clone(), s.link, s.way, s.leg, ends(&s.header), s.tunnel.is_some());
     let another_question = matches!(sight.leg, Leg::Question | Leg::Reply | Leg::Error | Leg::Redirect);
     let reset = before.header.reset == sight.header.reset;
     !another_question && reset && place(before) == place(sight) && carries(before) == carries(sight)

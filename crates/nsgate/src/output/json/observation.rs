@@ -183,7 +183,7 @@ impl ObservationJson {
     /// Everything that was learned of one probe.
     pub(super) fn new(world: &World, observation: &Observation) -> Self {
         let names = Names(world);
-        let all = &observation.journey.sights;
+        let all = observation.journey.everything();
         Self {
             from: observation.window.from,
             until: observation.window.until,
@@ -191,7 +191,7 @@ impl ObservationJson {
             identity: observation.identity.as_ref().map(IdentityJson::from),
             ending: EndingJson::from(&observation.ending),
             watched: observation.watched.iter().map(WatchedJson::from).collect(),
-            sightings: all.iter().map(|sight| SightingJson::new(names, sight)).collect(),
+            sightings: all.into_iter().map(|sight| SightingJson::new(names, sight)).collect(),
             rules: observation.rules.iter().map(|event| RuleJson::new(names, event)).collect(),
             events: observation.kernel.iter().map(|event| EventJson::new(names, event)).collect(),
             connections: observation.tracked.iter().map(|(netns, entry)| ConnectionJson::new(netns, entry)).collect(),

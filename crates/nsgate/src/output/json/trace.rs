@@ -144,7 +144,13 @@ impl Trace {
     pub(crate) fn new(asked: &Asked, world: &World, observation: &Observation, report: &Report) -> Self {
         Self {
             delivered: report.delivered(),
-            path: observation.without_repetition().journey.sights.iter().map(|s| PathJson::new(world, s)).collect(),
+            path: observation
+                .without_repetition()
+                .journey
+                .everything()
+                .into_iter()
+                .map(|s| PathJson::new(world, s))
+                .collect(),
             limits: world.limits.iter().chain(&observation.limits).map(LimitJson::from).collect(),
             attempts: Some(observation.attempts).filter(|attempts| report.delivered() && *attempts > 1),
             ..Self::unsent(asked, report)
