@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use nsgate_core::model::NetnsName;
-use nsgate_core::trace::{Ending, Leg, Observation, Probe, ProbeKind};
+use nsgate_core::trace::{Ending, Leg, Observation, Probe, ProbeKind, to_trace};
 use nsgate_kernel::netns::Netns;
 use nsgate_kernel::{apply, sandbox, settle, snapshot};
 use nsgate_observe::{Means, Watch};
@@ -145,5 +145,37 @@ fn a_connection_repeats_itself() {
         // Where not everything is watched, it is waited long enough for the kernel to repeat the opening.
         let found = trace("10.20.30.1", ProbeKind::Tcp(9), FOR_EVER, &[]);
         assert_eq!((found.ending, found.attempts), (Ending::Reset, 2));
+    });
+}
+
+#[test]
+fn what_changes_meanwhile_is_noticed_and_what_the_watch_itself_does_is_not() {
+    sandbox::test(|| {
+        build(&["sysctl -w net.ipv4.ip_forward=1", "nft 'add table inet t'"]);
+        perform(&["nft 'add chain inet t c { type filter hook forward priority 0; }'"]);
+        let from: NetnsName = "ns_1".parse().unwrap();
+        let world = snapshot::take(std::slice::from_ref(&from)).unwrap();
+        let (destination, kind) = ("10.20.30.1".parse().unwrap(), ProbeKind::Icmp);
+        let probe = Probe { from, destination, kind, size: 56, source: None, dont_fragment: false };
+        let names = ALL.map(|name| name.parse::<NetnsName>().unwrap());
+        let filters = to_trace(&world, &names);
+        assert_eq!(filters.len(), 1);
+        let mut watch = Watch::set_with(&probe, &names, &Means { kernel: false, filters }).unwrap();
+        watch.send();
+        watch.collect_patiently(Duration::from_millis(FOR_EVER), &world);
+        let changed = |watch: &Watch| {
+            let changed = watch.changed_since(&world);
+            changed.into_iter().map(|limit| (limit.netns.unwrap().to_string(), limit.why)).collect::<Vec<_>>()
+        };
+        assert_eq!(changed(&watch), []);
+        let filter = |name: &str| (name.to_owned(), "its packet filter was changed meanwhile".to_owned());
+        perform(&["ip netns exec ns_1 nft 'add table inet t'"]);
+        assert_eq!(changed(&watch), [filter("ns_1")]);
+        perform(&["nft 'add table inet u'", "ip netns del world", "ip netns add world"]);
+        let replaced = ("world".to_owned(), "the namespace world was removed or replaced meanwhile".to_owned());
+        let mut found = changed(&watch);
+        found.sort();
+        assert_eq!(found, [filter("host"), filter("ns_1"), replaced]);
+        assert_eq!(watch.finish().unwrap().ending, Ending::Answered);
     });
 }

@@ -2,12 +2,13 @@
 //! probe sent and watched, and what was seen is explained.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use nsgate_core::explain::{Report, explain, resolver_unreachable};
-use nsgate_core::model::{Family, NetnsName, World};
+use nsgate_core::model::lookup::{Query, look_up};
+use nsgate_core::model::{Family, Limit, NetnsName, RouteKind, World};
 use nsgate_core::resolve::{Resolution, Unresolved};
 use nsgate_core::trace::{Ending, Observation, Probe, ProbeKind, can_meet, planned_path, to_trace, to_watch};
 use nsgate_kernel::Error;
@@ -110,6 +111,9 @@ impl Question {
         };
         let probe = self.probe(address)?;
         let (world, observation, timing) = observe(&probe, self.wait, self.kernel)?;
+        if let Some(senseless) = senseless(&world, &observation) {
+            return Err(Trouble::Usage(anyhow::anyhow!(senseless)));
+        }
         let report = explain(&world, &observation);
         Ok(Findings { asked: self.asked(Some(address)), world, observation, report, timing })
     }
@@ -164,11 +168,27 @@ impl Question {
     }
 }
 
+/// What was there, what was seen, and how long it took.
+type Observed = (World, Observation, Timing);
+
 /// How many namespaces are watched at the most.
 const MOST_WATCHED: usize = 64;
 
 /// Sends the probe and gathers everything that is learned of it; `kernel`: also what the kernel drops, which takes root.
-pub(crate) fn observe(probe: &Probe, wait: Duration, kernel: bool) -> Result<(World, Observation, Timing), Error> {
+///
+/// Where what is there changes meanwhile, all of it is done once more; where it goes on changing, that is said.
+pub(crate) fn observe(probe: &Probe, wait: Duration, kernel: bool) -> Result<Observed, Error> {
+    let (found, changed) = observe_once(probe, wait, kernel)?;
+    if changed.is_empty() {
+        return Ok(found);
+    }
+    let ((world, mut observation, timing), changed) = observe_once(probe, wait, kernel)?;
+    observation.limits.extend(changed);
+    Ok((world, observation, timing))
+}
+
+/// The same once, and what changed meanwhile.
+fn observe_once(probe: &Probe, wait: Duration, kernel: bool) -> Result<(Observed, Vec<Limit>), Error> {
     let start = Instant::now();
     let mut survey = Survey::begin(std::slice::from_ref(&probe.from))?;
     // It may have been asked for by another of its names, such as that of a container.
@@ -186,6 +206,7 @@ pub(crate) fn observe(probe: &Probe, wait: Duration, kernel: bool) -> Result<(Wo
     watch.send();
     watch.collect_patiently(wait, world);
     let ended = Instant::now();
+    let changed = watch.changed_since(world);
     let observation = watch.finish()?;
     if observation.ending != Ending::Answered {
         // The cause may lie where the probe should have come to, but could not.
@@ -193,7 +214,44 @@ pub(crate) fn observe(probe: &Probe, wait: Duration, kernel: bool) -> Result<(Wo
     }
     let timing = Timing { world: read - start, ready: ready - read, probe: ended - ready, gathered: ended.elapsed() };
     let world = survey.into_world();
-    Ok((world, observation, timing))
+    Ok(((world, observation, timing), changed))
+}
+
+/// Why what was asked makes no sense in this World, where the kernel refused it for that.
+fn senseless(world: &World, observation: &Observation) -> Option<String> {
+    let Ending::Refused { operation, .. } = &observation.ending else { return None };
+    let probe = &observation.probe;
+    let netns = world.namespace(&probe.from)?;
+    let to = probe.destination;
+    match probe.source {
+        Some(source) if *operation == "bind" && netns.holder(source).is_none() => {
+            let own = |address: &IpAddr| address.is_ipv4() == to.is_ipv4() && !address.is_loopback();
+            let held =
+                netns.links.iter().flat_map(|link| &link.addresses).map(|address| address.net.addr()).filter(own);
+            let held: Vec<String> = held.map(|address| address.to_string()).collect();
+            let held = if held.is_empty() { "no address of that family".to_owned() } else { held.join(", ") };
+            Some(format!("{} does not hold the source {source}; it holds {held}", probe.from))
+        }
+        _ => {
+            let is_broadcast = |kind| kind == RouteKind::Broadcast;
+            let route = look_up(netns, &Query::from_here(probe.source, to)).route().map(|route| route.kind);
+            route.is_some_and(is_broadcast).then(|| format!("{to} is the broadcast address of a link, not one host's"))
+        }
+    }
+}
+
+/// Refuses what is no one host's address, or not one that says which link is meant.
+fn of_one_host(address: IpAddr) -> Result<Destination, String> {
+    let everybody = IpAddr::V4(Ipv4Addr::BROADCAST);
+    if address.is_unspecified() || address.is_multicast() || address == everybody {
+        return Err(format!("{address} is not the address of one host"));
+    }
+    match address {
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+            Err(format!("{address} may be on any link: give an address that is on one only"))
+        }
+        _ => Ok(Destination::Address(address)),
+    }
 }
 
 impl FromStr for Destination {
@@ -201,7 +259,7 @@ impl FromStr for Destination {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Ok(address) = text.parse() {
-            return Ok(Self::Address(address));
+            return of_one_host(address);
         }
         // Nothing but numbers and dots is an address that somebody has mistyped.
         let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
@@ -256,6 +314,10 @@ mod tests {
         assert_eq!(read("www.example.test"), Ok(Destination::Name("www.example.test".into())));
         assert_eq!(read("10.0.0.256"), Err("'10.0.0.256' is not an address".into()));
         assert_eq!(read("10.0.0"), Err("'10.0.0' is not an address".into()));
+        for nobody in ["0.0.0.0", "::", "255.255.255.255", "224.0.0.1", "ff02::1"] {
+            assert_eq!(read(nobody), Err(format!("{nobody} is not the address of one host")));
+        }
+        assert!(read("fe80::1").unwrap_err().contains("any link"));
         for wrong in ["", "a b", "-", "fd00::g", "a..b", "http://x"] {
             let refused = read(wrong);
             assert!(wrong == "-" || refused.is_err(), "{wrong}");

@@ -184,3 +184,90 @@ fn among_many_members_only_those_that_are_met_are_looked_at() {
         assert_eq!(answer["verdict"]["cause"], "return-route-missing", "{answer}");
     });
 }
+
+/// ns_1 on a wire of its own; gives when it carries packets.
+fn build_wire() {
+    build(&[
+        "ip netns add ns_1",
+        "ip -n ns_1 link set lo up",
+        "ip link add veth3 type veth peer name veth2 netns ns_1",
+        "ip addr add 1.1.1.3/24 dev veth3",
+        "ip -n ns_1 addr add 1.1.1.2/24 dev veth2",
+        "ip link set veth3 up",
+        "ip -n ns_1 link set veth2 up",
+    ]);
+    let names = ["host", "ns_1"].map(|name| nsgate_kernel::netns::Netns::open(&name.parse().unwrap()).unwrap());
+    let wait = std::time::Duration::from_secs(20);
+    assert_eq!(nsgate_kernel::settle::settle(&names, wait).unwrap(), []);
+}
+
+#[test]
+fn what_makes_no_sense_is_a_usage_error_that_says_why() {
+    test(|| {
+        build_wire();
+        for (arguments, why) in [
+            ("ns_1 1.1.1.3 --tcp 0", "0 is not in 1..=65535"),
+            ("ns_1 1.1.1.3 --udp 0", "0 is not in 1..=65535"),
+            ("ns_1 1.1.1.3 --size 70000", "70000 is not in 0..=65000"),
+            ("ns_1 1.1.1.3 --source 9.9.9.9", "ns_1 does not hold the source 9.9.9.9; it holds 1.1.1.2"),
+            ("ns_1 1.1.1.3 --tcp 80 --source 9.9.9.9", "ns_1 does not hold the source 9.9.9.9; it holds 1.1.1.2"),
+            ("ns_1 1.1.1.3 --source fd00::1", "of different families"),
+            ("ns_1 1.1.1.255", "1.1.1.255 is the broadcast address of a link"),
+            ("ns_1 255.255.255.255", "not the address of one host"),
+            ("ns_1 0.0.0.0", "not the address of one host"),
+            ("ns_1 ff02::1", "not the address of one host"),
+            ("ns_1 fe80::1", "may be on any link"),
+        ] {
+            let (stdout, stderr) = trace(2, arguments);
+            assert!(stdout.is_empty() && stderr.contains(why), "{arguments}: {stderr}");
+        }
+    });
+}
+
+#[test]
+fn its_own_address_loopback_and_a_source_that_is_held_are_as_good_as_any() {
+    test(|| {
+        build_wire();
+        for arguments in
+            ["ns_1 1.1.1.2", "ns_1 127.0.0.1", "ns_1 127.9.9.9", "ns_1 ::1", "host 1.1.1.2 --source 1.1.1.3"]
+        {
+            assert_eq!(json(0, arguments)["verdict"]["cause"], "delivered", "{arguments}");
+        }
+        let closed = json(1, "ns_1 127.0.0.1 --tcp 80")["verdict"].take();
+        assert_eq!((&closed["cause"], &closed["where"]["netns"]), (&"service-closed".into(), &"ns_1".into()));
+        assert_eq!(json(0, "ns_1 1.1.1.3 --size 65000")["delivered"], true, "it is cut");
+        let large = json(1, "ns_1 1.1.1.3 --size 65000 --dont-fragment")["verdict"].take();
+        assert_eq!((&large["cause"], &large["object"]), (&"mtu-exceeded".into(), &"mtu 1500 of veth2".into()));
+    });
+}
+
+#[test]
+fn a_ruleset_that_changes_meanwhile_is_noticed_and_nothing_is_left_behind() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    test(|| {
+        build_wire();
+        build(&[
+            "nft 'add table inet t'",
+            "nft 'add chain inet t c { type filter hook input priority 0; policy drop; }'",
+        ]);
+        let lost = json(1, "ns_1 1.1.1.3 --no-bpf");
+        assert_eq!((&lost["verdict"]["cause"], &lost["limits"]), (&"filter-drop".into(), &Value::Array(Vec::new())));
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    build(&["nft 'add table inet other'", "nft 'delete table inet other'"]);
+                }
+            });
+            let lost = json(1, "ns_1 1.1.1.3 --no-bpf");
+            over.store(true, Ordering::Relaxed);
+            let limits = lost["limits"].as_array().unwrap();
+            let noticed = |limit: &Value| limit["why"] == "its packet filter was changed meanwhile";
+            assert!(limits.iter().any(noticed), "{lost:#}");
+        });
+        let mut socket = nsgate_kernel::netlink::Socket::open(nsgate_kernel::netlink::Protocol::Netfilter).unwrap();
+        let tables = nsgate_kernel::nftables::ruleset(&mut socket).unwrap().ruleset.tables;
+        assert_eq!(tables.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(), ["t"]);
+    });
+}

@@ -12,6 +12,9 @@ use crate::trace::{Ending, Header, Leg, Sight};
 
 /// The packet is larger than the MTU of the next interface.
 pub(super) fn exceeded(loss: &Loss<'_>) -> Option<Verdict> {
+    if let Stage::Made = loss.stage {
+        return refused_to_sender(loss);
+    }
     let length = length(loss)?;
     let (netns, link) = match loss.stage {
         Stage::Left(link) => loss.world.peer(loss.netns, link).filter(|_| link.kind == LinkKind::Veth)?,
@@ -44,6 +47,32 @@ pub(super) fn exceeded(loss: &Loss<'_>) -> Option<Verdict> {
             .advised("This lets the ICMP errors pass that tell senders how large their packets may be."),
         None => verdict.mended_by(larger_or_smaller(loss, netns, link, length)),
     })
+}
+
+/// The sender's own kernel would not send it whole, and may not cut it.
+fn refused_to_sender(loss: &Loss<'_>) -> Option<Verdict> {
+    /// EMSGSIZE.
+    const TOO_LONG: i32 = 90;
+    // The header of an echo or a datagram, and the shortest one of IP.
+    let headers = if loss.destination.is_ipv4() { 8 + 20 } else { 8 + 40 };
+    let (netns, size) = (loss.netns, loss.observation.probe.size);
+    let too_long = |link: &&Link| loss.refused_with() == Some(TOO_LONG) && size.saturating_add(headers) > link.mtu;
+    let link = loss.way_out().filter(too_long)?;
+    let object = format!("mtu {} of {}", link.mtu, link.name);
+    let summary = format!(
+        "a probe that carries {size} bytes and may not be cut does not fit into {} of {}, which takes packets of {}",
+        link.name, netns.name, link.mtu
+    );
+    Some(
+        Verdict::new(Cause::MtuExceeded, Place::at(&netns.name, &link.name), object, summary)
+            .shown_by(Evidence::new(EvidenceKind::Sender, &netns.name, evidence::sender_words(loss)?))
+            .shown_by(Evidence::new(
+                EvidenceKind::Link,
+                &netns.name,
+                format!("the MTU of {} is {}", link.name, link.mtu),
+            ))
+            .advised("Send less at once, or let the packet be cut (without --dont-fragment)."),
+    )
 }
 
 /// The packet's length. What an interface is to cut later passes in one piece that is larger than any of its segments;
@@ -205,6 +234,20 @@ mod tests {
         let uplink = fixture.link("host", "eth2");
         (uplink.kind, uplink.peer) = (LinkKind::Physical, Peer::None);
         assert_eq!(fixture.explained().fix.commands(), ["ip -n ns_1 link set veth2 mtu 1400"]);
+    }
+
+    #[test]
+    fn what_the_senders_own_interface_does_not_take() {
+        for mut fixture in [Fixture::experiment(), Fixture::experiment6()] {
+            let words = "Message too long".to_owned();
+            fixture.observation.ending = Ending::Refused { operation: "send", errno: 90, words };
+            fixture.observation.probe.size = 1473;
+            let (cause, place, object) = fixture.verdict();
+            assert_eq!((cause.as_str(), place.as_str()), ("mtu-exceeded", "ns_1/veth2"));
+            assert_eq!(object, "mtu 1500 of veth2");
+            fixture.observation.probe.size = 1400;
+            assert_ne!(fixture.verdict().0, "mtu-exceeded", "it would fit");
+        }
     }
 
     #[test]

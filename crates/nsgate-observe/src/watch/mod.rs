@@ -4,6 +4,7 @@
 //! be watched is a limit of the observation, not a failure; only the namespace that the probe starts in must be.
 
 mod afterwards;
+mod change;
 mod kernel;
 mod rules;
 

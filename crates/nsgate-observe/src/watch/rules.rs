@@ -35,6 +35,11 @@ impl RuleWatch {
         self.traces.iter().map(RuleTrace::as_fd)
     }
 
+    /// How many times the packet filter of a namespace was changed to have it traced.
+    pub(super) fn tables_in(&self, netns: &NetnsName) -> u32 {
+        self.traces.iter().map(|trace| u32::from(trace.netns() == netns)).sum()
+    }
+
     /// What was told and taken so far.
     pub(super) fn told(&self) -> &[RuleEvent] {
         &self.told

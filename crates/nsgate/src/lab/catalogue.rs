@@ -109,7 +109,7 @@ const WITHOUT: [(Cause, &str); 15] = [
     (Cause::MasqueradeNoAddress, "nsgate does not name it yet"),
     (Cause::ConntrackFull, "its limit is that of the whole machine, and a sandbox cannot change it"),
     (Cause::ConntrackStale, "nsgate does not name it yet"),
-    (Cause::ResolverUnreachable, "nsgate does not name it yet"),
+    (Cause::ResolverUnreachable, "nothing in a sandbox serves names"),
     (Cause::NotPermitted, "there is nothing to see where nothing may be seen"),
     (Cause::Uncertain, "a loss that nsgate cannot explain cannot be had on purpose"),
 ];
