@@ -1,7 +1,7 @@
 //! `nsgate snapshot`: the machine's network namespaces with all that decides a packet's fate, as JSON or for people.
 
 use std::fs::{self, OpenOptions};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ use nsgate_core::model::saved::{LONGEST, Saved};
 use nsgate_kernel::snapshot::{self, Reach};
 
 use crate::exit::{Failure, FailureKind, Outcome};
-use crate::output::{Output, human};
+use crate::output::{Output, human, json_line};
 
 /// Save or show what is: every network namespace with all that decides a packet's fate.
 #[derive(Debug, Args)]
@@ -42,8 +42,8 @@ pub(crate) fn run(args: &SnapshotArgs, output: &mut Output) -> Result<Outcome, F
     };
     match (&args.show, &args.output) {
         (Some(_), _) => output.write(&human::snapshot::show(&saved))?,
-        (None, Some(file)) => write(file, &text(&saved)?)?,
-        (None, None) => output.write(&text(&saved)?)?,
+        (None, Some(file)) => write(file, &saved)?,
+        (None, None) => output.json_line(&saved)?,
     }
     Ok(Outcome::Yes)
 }
@@ -55,12 +55,6 @@ fn take(besides: &[NetnsName]) -> Result<Saved, Failure> {
     Ok(Saved::new(world, taken, snapshot::kernel_release()))
 }
 
-fn text(saved: &Saved) -> Result<String, Failure> {
-    let mut text = saved.write().map_err(|error| Failure::new(FailureKind::Bug, error))?;
-    text.push('\n');
-    Ok(text)
-}
-
 /// Reads a saved file, or no more of it than one may have.
 fn read(path: &Path) -> anyhow::Result<Saved> {
     let mut text = Vec::new();
@@ -70,7 +64,7 @@ fn read(path: &Path) -> anyhow::Result<Saved> {
 }
 
 /// Puts a file in place at once and whole, for its owner alone: it tells the wiring of the machine.
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
+fn write(path: &Path, saved: &Saved) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(FailureKind::Environment, anyhow!(error).context(format!("cannot write {}", path.display())))
     };
@@ -81,7 +75,7 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(format!(".{}", std::process::id()));
     let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).and_then(|mut file| {
-        let put = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        let put = json_line(saved, &mut file).and_then(|()| file.sync_all());
         let put = put.and_then(|()| fs::rename(&unfinished, path));
         if put.is_err() {
             // The file was made a moment ago by this very function.

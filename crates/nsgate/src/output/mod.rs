@@ -52,6 +52,11 @@ impl Output {
         self.write(&text)
     }
 
+    /// Writes one JSON document to standard output, as one line.
+    pub(crate) fn json_line(&mut self, document: &impl serde::Serialize) -> io::Result<()> {
+        json_line(document, &mut self.stdout)
+    }
+
     /// Writes a note beside the answer to standard error; that it cannot be written is no error.
     pub(crate) fn note(&mut self, text: &str) {
         let _ = writeln!(self.stderr, "{text}");
@@ -64,4 +69,12 @@ impl Output {
             let _ = writeln!(self.stderr, "  hint: {hint}");
         }
     }
+}
+
+/// Writes one JSON document as one line, piece by piece: that of a large machine need not fit into memory twice.
+pub(crate) fn json_line(document: &impl serde::Serialize, to: impl Write) -> io::Result<()> {
+    let mut to = io::BufWriter::with_capacity(1 << 16, to);
+    serde_json::to_writer(&mut to, document)?;
+    to.write_all(b"\n")?;
+    to.flush()
 }
