@@ -5,7 +5,7 @@ use super::filter;
 use super::passage::Passage;
 use super::turn::turns;
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend};
-use crate::filter::{Nearest, Outcome, nearest};
+use crate::filter::{Decision, Nearest, Outcome, nearest};
 use crate::model::lookup::{Answer, Query, look_up};
 use crate::model::ruleset::{ChainKind, Expression, Hook, text};
 use crate::model::segment::Segment;
@@ -95,11 +95,22 @@ fn passed_by(exit: &Exit<'_>, passage: &Passage<'_>) -> Option<Verdict> {
     let object = filter::object(&earlier.decision);
     let later = text::rule(would.table.family, &would.table.sets, would.rule);
     let summary = format!("in {}, '{object}' takes the packet before '{later}' could translate it", gateway.name);
-    Some(
-        Verdict::new(Cause::SnatMismatch, place, object, summary)
-            .shown_by(filter::of_rule(gateway, &earlier.decision))
-            .mended_by(mend::delete_rule(gateway, &earlier.decision)),
-    )
+    let verdict =
+        Verdict::new(Cause::SnatMismatch, place, object, summary).shown_by(filter::of_rule(gateway, &earlier.decision));
+    let Decision { table, chain, rule } = earlier.decision;
+    if !gateway.ruleset.is_legacy(table) {
+        return Some(verdict.mended_by(mend::delete_rule(gateway, &earlier.decision)));
+    }
+    // What the older engine lets through untranslated, nftables may still translate at the same hook.
+    let program = gateway.ruleset.engine(table);
+    let number = rule.map_or(1, |rule| rule.handle);
+    let enter = if gateway.name.is_host() { String::new() } else { format!("ip netns exec {} ", gateway.name) };
+    let advice = format!(
+        "The mend adds a translation of its own; taking the earlier rule away is the cleaner way: \
+         {enter}{program} -t {} -D {} {number}",
+        table.name, chain.name
+    );
+    Some(verdict.mended_by(mend::masquerade(gateway, exit.link, exit.left.header.source)).advised(advice))
 }
 
 /// A rule that nearly translates the source, with what of it differs.
