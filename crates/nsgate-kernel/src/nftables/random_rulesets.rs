@@ -417,7 +417,8 @@ impl Generator {
                 format!("ipsec {way} {}", self.one(&["reqid 5", "spi 0x10", "ip saddr 1.1.1.1", "spnum 1 reqid != 3"]))
             }
             _ => {
-                let offset = self.below(20) * 8;
+                // Not where the next protocol stands: nft holds it against what the rule asks for later.
+                let offset = self.one(&[0, 8, 16, 32, 80, 96, 104, 136, 152, 160]);
                 format!("@nh,{offset},16 {:#x}", self.below(1 << 16))
             }
         }

@@ -42,7 +42,7 @@ impl Context {
                 self.learn(*dependency);
             }
         }
-        if let Some(answer) = answer(statement) {
+        if let Some(answer) = answer(self.family, statement) {
             self.learn(answer);
         }
     }
@@ -68,7 +68,7 @@ impl Context {
 }
 
 /// What a statement settles by asking for a protocol.
-fn answer(statement: &Statement) -> Option<Dependency> {
+fn answer(family: TableFamily, statement: &Statement) -> Option<Dependency> {
     let Statement::Match { left, relation: Relation::EQUAL, right: Right::Value(bytes) } = statement else {
         return None;
     };
@@ -80,6 +80,8 @@ fn answer(statement: &Statement) -> Option<Dependency> {
         Selector::Meta(META_NFPROTO) if number == 2 => Some(Dependency::Network(ETHERTYPE_IP)),
         Selector::Meta(META_NFPROTO) if number == 10 => Some(Dependency::Network(ETHERTYPE_IP6)),
         Selector::Meta(META_IIFTYPE) if number == 1 => Some(Dependency::Ether),
+        // In tables of both families nft asks for the family itself before it reads a header.
+        Selector::Meta(META_PROTOCOL) if family == TableFamily::Inet => None,
         Selector::Meta(META_PROTOCOL) => Some(Dependency::Network(number)),
         Selector::Meta(META_L4PROTO) => Some(Dependency::Transport(u8::try_from(number).ok()?)),
         Selector::Header(field) => match (field.protocol, field.name) {

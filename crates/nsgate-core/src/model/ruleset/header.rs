@@ -201,14 +201,14 @@ impl HeaderField {
 impl Context {
     /// What is known before the first statement.
     pub(super) fn new(family: TableFamily) -> Self {
-        let network = match family {
-            TableFamily::Ip => Some(ETHERTYPE_IP),
-            TableFamily::Ip6 => Some(ETHERTYPE_IP6),
-            TableFamily::Arp => Some(ETHERTYPE_ARP),
-            TableFamily::Inet | TableFamily::Bridge | TableFamily::Netdev => None,
-        };
+        let network = own_network(family);
         let ether = family == TableFamily::Bridge;
         Self { family, ether, tagged: false, network, transport: None }
+    }
+
+    /// Whether only IPv6 packets come here.
+    pub(super) fn in_ipv6(&self) -> bool {
+        own_network(self.family).or(self.network) == Some(ETHERTYPE_IP6)
     }
 
     /// What of a protocol's dependencies is not known yet.
@@ -251,7 +251,8 @@ impl Context {
         match dependency {
             Dependency::Ether => self.ether,
             Dependency::Tagged => self.tagged,
-            Dependency::Network(number) => self.network == Some(number),
+            // What the table's family says holds, whatever a rule asks for besides.
+            Dependency::Network(number) => self.network == Some(number) || own_network(self.family) == Some(number),
             Dependency::Transport(number) => self.transport == Some(number),
         }
     }
@@ -265,7 +266,21 @@ impl Context {
             p if self.family == TableFamily::Arp && !matches!(p, Protocol::Arp | Protocol::Ether) => false,
             p => p.base() == base && p.dependencies().iter().all(|d| self.holds(*d)),
         };
-        Protocol::ALL.into_iter().filter(fits).collect()
+        let mut protocols: Vec<Protocol> = Protocol::ALL.into_iter().filter(fits).collect();
+        if let Some(own) = own_network(self.family) {
+            protocols.sort_by_key(|p| !p.dependencies().contains(&Dependency::Network(own)));
+        }
+        protocols
+    }
+}
+
+/// The network protocol of all packets that tables of this family see, by Ethernet's number.
+fn own_network(family: TableFamily) -> Option<u16> {
+    match family {
+        TableFamily::Ip => Some(ETHERTYPE_IP),
+        TableFamily::Ip6 => Some(ETHERTYPE_IP6),
+        TableFamily::Arp => Some(ETHERTYPE_ARP),
+        TableFamily::Inet | TableFamily::Bridge | TableFamily::Netdev => None,
     }
 }
 

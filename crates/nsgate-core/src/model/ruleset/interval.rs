@@ -55,9 +55,14 @@ impl Set {
 
     /// Its keys and ranges of keys in ascending order; the entry for all other keys last.
     pub fn entries(&self) -> Vec<Entry> {
+        let parts = self.key_kinds().len();
         let mut elements: Vec<&Element> = self.elements.iter().collect();
-        elements.sort_by(|a, b| (a.catch_all, &a.key, !a.interval_end).cmp(&(b.catch_all, &b.key, !b.interval_end)));
-        let paired = self.interval && self.key_kinds().len() == 1;
+        // Ranges of concatenations may overlap: the kernel's order is the one in which they can be put in again.
+        if !self.interval || parts == 1 {
+            elements
+                .sort_by(|a, b| (a.catch_all, &a.key, !a.interval_end).cmp(&(b.catch_all, &b.key, !b.interval_end)));
+        }
+        let paired = self.interval && parts == 1;
         let mut entries: Vec<Entry> = Vec::new();
         let mut open = false;
         for element in elements {

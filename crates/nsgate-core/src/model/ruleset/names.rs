@@ -151,7 +151,7 @@ fn priority_words(family: TableFamily, hook: Hook) -> impl Iterator<Item = (&'st
         TableFamily::Arp | TableFamily::Netdev => &[("filter", 0)],
     };
     words.iter().copied().filter(move |(word, _)| match *word {
-        "dstnat" => hook == Hook::Prerouting || (family == TableFamily::Bridge && hook == Hook::Output),
+        "dstnat" => hook == Hook::Prerouting,
         "srcnat" => hook == Hook::Postrouting,
         "out" => hook == Hook::Output,
         "raw" | "mangle" | "security" => hook != Hook::Ingress,

@@ -169,7 +169,25 @@ const RULES: &[(TableFamily, &[&str])] = &[
             "meta protocol ip accept",
         ],
     ),
-    (TableFamily::Arp, &["arp operation request arp daddr ip 1.1.1.1 drop"]),
+    (
+        TableFamily::Arp,
+        &["arp operation request arp daddr ip 1.1.1.1 drop", "meta protocol ip6 arp daddr ip 1.1.1.1 drop"],
+    ),
+    (
+        TableFamily::Ip,
+        &[
+            "meta protocol ip6 ip saddr 1.1.1.1 drop",
+            "tcp doff 5-8 accept",
+            "tcp doff != 5-8 accept",
+            "ip version 2-4 accept",
+            "icmp code 0-3 accept",
+            "tcp flags & syn == syn accept",
+            "tcp flags & syn != fin accept",
+            "@nh,8,16 set 5",
+            "ip saddr . tcp dport { 1.1.1.1 . 80-90, 1.1.1.0/24 . 22, 1.1.1.1 . 70 } accept",
+        ],
+    ),
+    (TableFamily::Inet, &["meta protocol ip6 ip6 saddr fd00::1 drop", "meta l4proto tcp dnat ip to 1.1.1.1:80"]),
 ];
 
 const TABLE: &str = r#"table inet t {

@@ -18,7 +18,7 @@ pub(super) fn all(socket: &mut Socket) -> Result<Listing<(Owner, Set)>, Error> {
         set.elements = parts.items.into_iter().flatten().collect();
         sets.unread += parts.unread;
         sets.consistent &= parts.consistent;
-        if set.interval {
+        if set.interval && set.key_parts.is_empty() {
             in_order(set);
         }
     }

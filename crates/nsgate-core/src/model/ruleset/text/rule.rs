@@ -1,7 +1,7 @@
 //! Rules as text.
 
 use super::super::expression::CmpOp;
-use super::super::header::{Context, ETHERTYPE_IP6};
+use super::super::header::Context;
 use super::super::selector::Selector;
 use super::super::statement::{Part, Relation, Right, Shift, Statement, Value};
 use super::super::value_type::{Kind, ValueType};
@@ -31,7 +31,7 @@ pub(super) fn statements(family: TableFamily, sets: &[Set], statements: &[Statem
     let mut context = Context::new(family);
     let mut texts = Vec::new();
     for statement in statements {
-        let writer = Writer { family, sets, in_ipv6: context.network == Some(ETHERTYPE_IP6) };
+        let writer = Writer { family, sets, in_ipv6: context.in_ipv6() };
         texts.push(writer.statement(statement));
         context.pass(statement);
     }
@@ -103,6 +103,8 @@ impl Writer<'_> {
             (kind.value_type, left, relation, right)
             && matches!(op, CmpOp::Eq | CmpOp::Neq)
             && xor.iter().all(|b| *b == 0)
+            // nft would take what follows a single flag for more of them.
+            && mask.iter().map(|b| b.count_ones()).sum::<u32>() != 1
         {
             let sign = if op == CmpOp::Eq { "" } else { "!= " };
             return format!("{} {sign}{} / {}", left[0].selector, show(bytes), show(mask));
