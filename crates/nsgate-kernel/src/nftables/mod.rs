@@ -11,12 +11,16 @@ mod user_data;
 mod write;
 
 #[cfg(test)]
+mod by_hand;
+#[cfg(test)]
 mod differential;
 #[cfg(test)]
 mod random_rulesets;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, feature = "testing"))]
+pub use read::hostile;
 pub use read::{Reading, generation, ruleset};
 pub use trace::{TRACE_GROUP, trace_event};
 pub use write::commit;

@@ -99,6 +99,64 @@ fn a_ruleset_that_has_changed_meanwhile_is_noticed() {
 }
 
 #[test]
+fn a_ruleset_that_changes_while_it_is_read_is_read_again() {
+    test(|| {
+        let (mut reader, mut writer) = (open(), open());
+        let mut readings = 0;
+        let reading = read::settled(&mut reader, |socket| {
+            let reading = read::read_once(socket);
+            readings += 1;
+            if readings < 3 {
+                run(&mut writer, &format!("add table ip t{readings}")).unwrap();
+            }
+            reading
+        })
+        .unwrap();
+        assert_eq!((readings, reading.consistent), (3, true));
+        assert_eq!(reading.ruleset.tables.len(), 2);
+        assert_eq!(reading.ruleset.generation, generation(&mut open()).unwrap());
+        let mut readings = 0;
+        let restless = read::settled(&mut reader, |socket| {
+            let reading = read::read_once(socket);
+            readings += 1;
+            run(&mut writer, &format!("add table ip6 t{readings}")).unwrap();
+            reading
+        })
+        .unwrap();
+        assert_eq!((readings, restless.consistent), (read::ATTEMPTS, false));
+    });
+}
+
+#[test]
+fn what_is_read_beside_a_writer_is_of_one_moment() {
+    test(|| {
+        run(&mut open(), "table ip t { chain c { } }").unwrap();
+        let writer = std::thread::spawn(|| {
+            let mut socket = open();
+            let known = ruleset(&mut socket).unwrap().ruleset;
+            for round in 0..60 {
+                let rules = format!("add rule ip t c ip saddr {{ 1.1.1.1, 2.2.2.2 }} comment \"{round}\"\n").repeat(20);
+                let commands = parse::commands(&format!("flush chain ip t c\n{rules}"), &known).unwrap();
+                commit(&mut socket, &commands, None).unwrap();
+            }
+        });
+        let mut socket = open();
+        while !writer.is_finished() {
+            let Ok(reading) = ruleset(&mut socket) else { continue };
+            let table = &reading.ruleset.tables[0];
+            let comments: Vec<_> = table.chains[0].rules.iter().map(|r| &r.comment).collect();
+            if reading.consistent && !comments.is_empty() {
+                assert_eq!((comments.len(), table.sets.len()), (20, 20));
+                assert!(comments.iter().all(|c| *c == comments[0]), "{comments:?}");
+                assert!(table.sets.iter().all(|s| s.elements.len() == 2));
+            }
+        }
+        writer.join().unwrap();
+        assert!(ruleset(&mut socket).unwrap().consistent);
+    });
+}
+
+#[test]
 fn rules_go_where_they_are_sent() {
     test(|| {
         let mut socket = open();
@@ -242,7 +300,7 @@ fn a_hostile_kernel_does_no_harm() {
                         bytes[place] = [0, 1, 0x7f, 0xff, random(256) as u8][random(5)];
                     }
                     bytes.truncate(payload.len() - if random(4) == 0 { random(payload.len()) } else { 0 });
-                    let text = hostile::shown(kind, &bytes);
+                    let text = hostile::shown(TableFamily::Inet, &[(kind, &bytes)]);
                     assert!(!text.chars().any(|c| c.is_control() && c != '\n' && c != '\t'), "{text:?}");
                 }
             }

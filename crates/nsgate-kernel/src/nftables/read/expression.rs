@@ -11,7 +11,7 @@ use crate::netlink::{Attribute, Attributes};
 const DEEPEST: usize = 4;
 
 /// Reads a list of instructions.
-pub(super) fn all(list: Attributes<'_>) -> Vec<Expression> {
+pub(in super::super) fn all(list: Attributes<'_>) -> Vec<Expression> {
     list_at(list, 0)
 }
 

@@ -1,8 +1,8 @@
 //! The whole ruleset of a namespace.
 
 mod expression;
-#[cfg(test)]
-pub(super) mod hostile;
+#[cfg(any(test, feature = "testing"))]
+pub mod hostile;
 mod object;
 mod set;
 
@@ -11,6 +11,8 @@ use std::collections::HashMap;
 use nsgate_core::model::ruleset::{BaseChain, Chain, ChainKind, Hook, Rule, Ruleset, Table, TableFamily};
 use rustix::io::Errno;
 
+#[cfg(test)]
+pub(super) use self::expression::all as expressions;
 pub(super) use self::expression::verdict;
 use super::numbers::{GENERATION, chain, message, rule, table};
 use super::user_data;
@@ -19,7 +21,7 @@ use crate::error::Error;
 use crate::netlink::{Attributes, Batch, Message, Socket};
 
 /// How often a ruleset that changes while it is read is read again.
-const ATTEMPTS: usize = 8;
+pub(super) const ATTEMPTS: usize = 8;
 
 /// A ruleset, with what must be known about the reading.
 #[derive(Clone, Debug)]
@@ -37,10 +39,18 @@ type Owner = (TableFamily, String);
 
 /// Reads the ruleset of the namespace of a [`Netfilter`](crate::netlink::Protocol::Netfilter) socket.
 pub fn ruleset(socket: &mut Socket) -> Result<Reading, Error> {
+    settled(socket, read_once)
+}
+
+/// Reads until nothing changes meanwhile; after some attempts what was read last, and that it kept changing.
+pub(super) fn settled(
+    socket: &mut Socket,
+    mut read: impl FnMut(&mut Socket) -> Result<Reading, Error>,
+) -> Result<Reading, Error> {
     let mut last = None;
     for _ in 0..ATTEMPTS {
         let before = generation(socket)?;
-        let mut reading = match read_once(socket) {
+        let mut reading = match read(socket) {
             Ok(reading) => reading,
             // A set went away between the list of sets and its elements.
             Err(error) if error.errno() == Some(Errno::NOENT) => continue,
@@ -70,7 +80,7 @@ pub fn generation(socket: &mut Socket) -> Result<u32, Error> {
     number.ok_or_else(|| Error::answer("read", what, "the kernel did not tell it"))
 }
 
-fn read_once(socket: &mut Socket) -> Result<Reading, Error> {
+pub(super) fn read_once(socket: &mut Socket) -> Result<Reading, Error> {
     let tables = socket.list(&mut request(message::GET_TABLE), "nftables tables", read_table)?;
     let chains = socket.list(&mut request(message::GET_CHAIN), "nftables chains", read_chain)?;
     let sets = set::all(socket)?;

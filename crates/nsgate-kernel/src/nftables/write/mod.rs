@@ -63,3 +63,9 @@ fn shortened(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+/// Writes instructions that name no anonymous sets, for a test that reads them again.
+#[cfg(test)]
+pub(super) fn write_expressions(batch: &mut Batch, expressions: &[nsgate_core::model::ruleset::Expression]) {
+    expression::write_all(batch, expressions, &expression::SetNames::default());
+}
