@@ -38,6 +38,8 @@ pub(crate) struct Question {
     pub(crate) wait: Duration,
     /// Whether to ask the kernel what it drops.
     pub(crate) kernel: bool,
+    /// How many flows are tried, each with a source port or identifier of its own; at least one.
+    pub(crate) flows: u16,
 }
 
 /// Whom a probe is for.
@@ -60,6 +62,17 @@ pub(crate) struct Findings {
     pub(crate) report: Report,
     /// How long it took.
     pub(crate) timing: Timing,
+    /// What became of all flows that were tried.
+    pub(crate) flows: Flows,
+}
+
+/// What became of several flows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flows {
+    /// How many were tried.
+    pub(crate) tried: u16,
+    /// How many of them were lost.
+    pub(crate) lost: u16,
 }
 
 /// How long the parts of finding out took.
@@ -96,8 +109,22 @@ pub(crate) enum Trouble {
 }
 
 impl Question {
-    /// Finds out.
+    /// Finds out, with as many flows as are wanted: what is found is of the first that is lost, if one is.
     pub(crate) fn find_out(&self) -> Result<Findings, Trouble> {
+        let mut found = self.find_out_once()?;
+        for _ in 1..self.flows {
+            let next = self.find_out_once()?;
+            let (tried, lost) = (found.flows.tried + 1, found.flows.lost + next.flows.lost);
+            if found.flows.lost == 0 {
+                found = next;
+            }
+            found.flows = Flows { tried, lost };
+        }
+        Ok(found)
+    }
+
+    /// Finds out what becomes of one flow.
+    fn find_out_once(&self) -> Result<Findings, Trouble> {
         let address = match &self.destination {
             Destination::Address(address) => *address,
             Destination::Name(name) => match self.resolve(name)? {
@@ -115,7 +142,8 @@ impl Question {
             return Err(Trouble::Usage(anyhow::anyhow!(senseless)));
         }
         let report = explain(&world, &observation);
-        Ok(Findings { asked: self.asked(Some(address)), world, observation, report, timing })
+        let flows = Flows { tried: 1, lost: u16::from(!report.delivered()) };
+        Ok(Findings { asked: self.asked(Some(address)), world, observation, report, timing, flows })
     }
 
     /// What was asked, in words; `address` is that of the destination, where it is known.
@@ -164,7 +192,8 @@ impl Question {
         };
         let (world, observation, timing) = observe(&probe, self.wait, self.kernel)?;
         let report = resolver_unreachable(&self.from, unresolved, Some(explain(&world, &observation)));
-        Ok(Findings { asked: self.asked(None), world, observation, report, timing })
+        let flows = Flows { tried: 1, lost: u16::from(!report.delivered()) };
+        Ok(Findings { asked: self.asked(None), world, observation, report, timing, flows })
     }
 }
 

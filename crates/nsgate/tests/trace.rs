@@ -271,3 +271,28 @@ fn a_ruleset_that_changes_meanwhile_is_noticed_and_nothing_is_left_behind() {
         assert_eq!(tables.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(), ["t"]);
     });
 }
+
+#[test]
+fn what_loses_only_some_flows_is_found_among_several() {
+    test(|| {
+        build_wire();
+        build(&[
+            "nft add table inet filter",
+            "nft add chain inet filter input '{ type filter hook input priority 0; policy accept; }'",
+            // Every other source port, roughly: one flow alone may well be answered.
+            "nft add rule inet filter input 'iifname veth3 tcp sport & 2 == 0 drop'",
+        ]);
+        let server: std::net::SocketAddr = "1.1.1.3:80".parse().unwrap();
+        let host = nsgate_kernel::netns::Netns::host().unwrap();
+        let _server = nsgate_kernel::server::Server::start(&host, nsgate_core::model::Transport::Tcp, server).unwrap();
+        let answer = json(1, "ns_1 1.1.1.3 --tcp 80 --flows 24");
+        let number = |what: &str| answer["flows"][what].as_u64().unwrap();
+        assert_eq!(number("tried"), 24);
+        assert!((1..24).contains(&number("lost")), "{}", answer["flows"]);
+        assert_eq!((&answer["delivered"], &answer["verdict"]["cause"]), (&false.into(), &"filter-drop".into()));
+        assert!(answer["verdict"]["object"].as_str().unwrap().contains("tcp sport"), "{}", answer["verdict"]);
+        build(&["nft flush chain inet filter input"]);
+        let (told, _) = trace(0, "ns_1 1.1.1.3 --tcp 80 --flows 3");
+        assert!(told.contains("All 3 flows are answered"), "{told}");
+    });
+}

@@ -44,6 +44,10 @@ pub(crate) struct TraceArgs {
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(0..=65000))]
     size: Option<u32>,
 
+    /// Try so many flows, each from a source port of its own: finds what loses some of them
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    flows: u16,
+
     /// Forbid to cut the probe into fragments
     #[arg(long)]
     dont_fragment: bool,
@@ -120,6 +124,7 @@ impl TraceArgs {
             dont_fragment: self.dont_fragment,
             wait: Duration::from_millis(self.wait),
             kernel: !self.no_bpf,
+            flows: self.flows,
         }
     }
 }
@@ -162,15 +167,16 @@ fn outcome(findings: &Findings) -> Outcome {
 
 /// Shows what was found in the form that was asked for, with what was mended before it.
 fn show(args: &TraceArgs, findings: &Findings, mended: &[Mended], output: &mut Output) -> Result<(), Failure> {
-    let Findings { asked, world, observation, report, timing } = findings;
+    let Findings { asked, world, observation, report, timing, flows } = findings;
     if args.json {
-        let answer = json::trace::Trace::new(asked, world, observation, report).timed(timing);
+        let answer = json::trace::Trace::new(asked, world, observation, report).timed(timing).of_flows(*flows);
         let answer = if args.details { answer.detailed(world, observation) } else { answer };
         output.json(&if args.fix { answer.mended(mended) } else { answer })?;
     } else if args.brief {
         output.write(&human::trace::brief(report))?;
     } else {
         output.write(&human::trace::show(asked, world, observation, report, args.details))?;
+        output.write(&human::trace::share(*flows))?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use nsgate_core::model::{NetnsName, World};
 use nsgate_core::trace::{Header, Leg, Observation, Sight, Way};
 
 use super::{WIDTH, wrap, wrap_to};
-use crate::inquiry::Asked;
+use crate::inquiry::{Asked, Flows};
 use crate::output::style::{BAD, FAINT, GOOD, HEADING, TYPED, paint};
 use crate::output::told;
 
@@ -43,6 +43,16 @@ pub(crate) fn show(asked: &Asked, world: &World, observation: &Observation, repo
         text.push('\n');
     }
     text
+}
+
+/// How many of several flows were lost.
+pub(crate) fn share(Flows { tried, lost }: Flows) -> String {
+    match (tried, lost) {
+        (1, _) => String::new(),
+        (_, 0) => format!("\nAll {tried} flows are answered; what is shown is the last of them.\n"),
+        _ if tried == lost => format!("\nAll {tried} flows are lost; what is shown is the first of them.\n"),
+        _ => format!("\n{lost} of {tried} flows are lost; what is shown is the first of them.\n"),
+    }
 }
 
 /// One stable line: the code, the place, the object.

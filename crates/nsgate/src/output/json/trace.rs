@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::observation::ObservationJson;
 use crate::commands::trace::Mended;
-use crate::inquiry::{Asked, Timing};
+use crate::inquiry::{Asked, Flows, Timing};
 
 /// The version of this shape.
 const SCHEMA: u32 = 1;
@@ -29,6 +29,8 @@ pub(crate) struct Trace {
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    flows: Option<FlowsJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     mended: Option<Vec<MendedJson>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     timing: Option<TimingJson>,
@@ -42,6 +44,13 @@ struct TimingJson {
     ready: u64,
     probe: u64,
     gathered: u64,
+}
+
+/// What became of several flows.
+#[derive(Serialize)]
+struct FlowsJson {
+    tried: u16,
+    lost: u16,
 }
 
 /// One mend that was tried before this trace.
@@ -135,6 +144,7 @@ impl Trace {
             limits: Vec::new(),
             observation: None,
             attempts: None,
+            flows: None,
             mended: None,
             timing: None,
         }
@@ -167,6 +177,12 @@ impl Trace {
     #[must_use]
     pub(crate) fn timed(self, timing: &Timing) -> Self {
         Self { timing: Some(TimingJson::from(timing)), ..self }
+    }
+
+    /// With what became of all flows, where there was more than one.
+    #[must_use]
+    pub(crate) fn of_flows(self, Flows { tried, lost }: Flows) -> Self {
+        Self { flows: (tried > 1).then_some(FlowsJson { tried, lost }), ..self }
     }
 
     /// With what was done before this trace to mend what it met.
