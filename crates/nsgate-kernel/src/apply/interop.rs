@@ -195,7 +195,10 @@ fn shape(namespaces: &[Namespace], name: &str) -> Vec<String> {
     lines.extend(netns.rules.iter().map(|rule| format!("{rule:?}")));
     let fixed = netns.neighbours.iter().filter(|n| n.proxy || n.state == NeighbourState::Permanent);
     lines.extend(fixed.map(|neighbour| format!("{neighbour:?}")));
-    lines.extend(netns.sysctls.iter().map(|(name, value)| format!("{name} = {value}")));
+    // How many connections are tracked says what the kernel itself sent (a group report, at a time of its own), not
+    // what a step did.
+    let set = netns.sysctls.iter().filter(|(name, _)| name.as_str() != "net.netfilter.nf_conntrack_count");
+    lines.extend(set.map(|(name, value)| format!("{name} = {value}")));
     lines.extend(netns.ruleset.tables.iter().map(ToString::to_string));
     lines.sort();
     lines
