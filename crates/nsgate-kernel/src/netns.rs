@@ -10,7 +10,8 @@ mod names;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::thread;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, Scope, ScopedJoinHandle};
 
 use nsgate_core::model::NetnsName;
 use rustix::fs::{Mode, OFlags, fstat, fstatfs, open, stat, statfs};
@@ -123,6 +124,37 @@ pub fn visit<'a, T: Send>(
     })
 }
 
+/// The most threads that look at once. The kernel lets more of them wait for each other than get on.
+const LOOKERS: usize = 4;
+
+/// The same on as many threads as the machine runs at once; `look` gets what its thread kept from the one before.
+pub fn visit_at_once<'a, S: Default, T: Send>(
+    namespaces: &[&'a Netns],
+    look: impl Fn(&'a Netns, &mut S) -> T + Sync,
+) -> Result<Vec<Result<T, Error>>, Error> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    // Whoever is done takes the next: one namespace may hold more than all the others.
+    let work = || {
+        let mut kept = S::default();
+        let places = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));
+        let there = places.map_while(|place| Some((place, *namespaces.get(place)?)));
+        there.map(|(place, netns)| (place, netns.enter().map(|()| look(netns, &mut kept)))).collect::<Vec<_>>()
+    };
+    let mut looked = thread::scope(|scope| {
+        let wanted = namespaces.len().min(processors).min(LOOKERS);
+        let (threads, refused): (Vec<_>, Vec<_>) =
+            (0..wanted).map(|_| start(scope, &NetnsName::host(), work)).partition(Result::is_ok);
+        // One thread can do it all.
+        if let (true, Some(Err(error))) = (threads.is_empty(), refused.into_iter().next()) {
+            return Err(error);
+        }
+        Ok(threads.into_iter().flatten().flat_map(join).collect::<Vec<_>>())
+    })?;
+    looked.sort_unstable_by_key(|(place, _)| *place);
+    Ok(looked.into_iter().map(|(_, looked)| looked).collect())
+}
+
 /// Lets the process open as many files as the administrator allows once it has used half of the usual number, which is
 /// there for the sake of programs that keep files in a table of fixed size. A machine may have more namespaces.
 fn make_room_for_files(open: &OwnedFd) {
@@ -155,14 +187,25 @@ fn path(name: &NetnsName) -> PathBuf {
 
 /// Runs `work` on a thread that ends with it. Its panic becomes the caller's.
 fn on_own_thread<T: Send>(name: &NetnsName, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
-    thread::scope(|scope| {
-        let started = thread::Builder::new().name(format!("netns {name}")).spawn_scoped(scope, work);
-        let thread = started.map_err(|error| {
-            let errno = Errno::from_io_error(&error).unwrap_or(Errno::AGAIN);
-            Error::new("start a thread for network namespace", name.as_str(), errno)
-        })?;
-        thread.join().map_err(|panic| std::panic::resume_unwind(panic))
+    thread::scope(|scope| start(scope, name, work).map(join))
+}
+
+/// Starts a thread; `name` says for which namespace.
+fn start<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &NetnsName,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>, Error> {
+    let started = thread::Builder::new().name(format!("netns {name}")).spawn_scoped(scope, work);
+    started.map_err(|error| {
+        let errno = Errno::from_io_error(&error).unwrap_or(Errno::AGAIN);
+        Error::new("start a thread for network namespace", name.as_str(), errno)
     })
+}
+
+/// Waits for the end of a thread.
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn unopened(name: &NetnsName, errno: Errno) -> Error {
@@ -261,6 +304,34 @@ mod tests {
             assert_eq!(seen, expected);
             assert_eq!(seen.iter().map(|(_, inode)| inode).collect::<BTreeSet<_>>().len(), 50);
         });
+    }
+
+    #[test]
+    fn many_are_visited_at_once_and_told_in_order() {
+        test(|| {
+            let made: Vec<_> = (0..50).map(|n| create(&name(&format!("n{n}"))).unwrap()).collect();
+            let all: Vec<&Netns> = made.iter().collect();
+            let look = |netns: &Netns, before: &mut usize| {
+                *before += 1;
+                (own_inode() == netns.inode(), netns.name().clone(), *before)
+            };
+            let seen = visit_at_once(&all, look).unwrap();
+            let seen: Vec<_> = seen.into_iter().map(Result::unwrap).collect();
+            assert!(seen.iter().all(|(within, ..)| *within), "{seen:?}");
+            assert!(seen.iter().map(|(_, name, _)| name).eq(made.iter().map(Netns::name)));
+            // What a thread keeps is its own: the last of them has seen all its others.
+            let threads = seen.iter().filter(|(.., before)| *before == 1).count();
+            let processors = thread::available_parallelism().unwrap().get();
+            assert!((1..=processors.min(LOOKERS)).contains(&threads), "{threads}");
+            assert_eq!(visit_at_once(&[], look).unwrap().len(), 0);
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "from one of many")]
+    fn a_panic_within_one_of_many_reaches_the_caller() {
+        let host = Netns::host().unwrap();
+        let _ = visit_at_once(&[&host, &host], |_, (): &mut ()| panic!("from one of many"));
     }
 
     #[test]

@@ -124,7 +124,6 @@ struct Reading {
     namespaces: Vec<Namespace>,
     wires: Vec<Vec<Hidden>>,
     open: Vec<Netns>,
-    settings: settings::Reader,
     depth: Depth,
 }
 
@@ -132,7 +131,8 @@ impl Reading {
     /// Looks at what there is to be read, and finds out where its wires lead.
     fn look(&mut self, seen: &mut Seen) -> Result<(), Error> {
         let open = std::mem::take(&mut seen.open);
-        let looks = netns::visit(&open, |netns| namespace::look(netns, self.depth, &mut self.settings))?;
+        let all: Vec<&Netns> = open.iter().collect();
+        let looks = netns::visit_at_once(&all, |netns, settings| namespace::look(netns, self.depth, settings))?;
         for (netns, look) in open.into_iter().zip(looks) {
             match look {
                 Ok(Look { namespace, hidden, limits }) => {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use nsgate_core::model::{Link, Namespace, NetnsName, Peer, World};
 
 use super::namespace::{self, Depth, Look};
-use super::{Reach, Reading, Seen, read_as_far_as, settings};
+use super::{Reach, Reading, Seen, read_as_far_as};
 use crate::error::Error;
 use crate::netns::{self, Netns};
 
@@ -23,7 +23,6 @@ pub struct Survey {
     open: Vec<Netns>,
     /// Of which everything has been read, by their places.
     whole: BTreeSet<usize>,
-    settings: settings::Reader,
 }
 
 impl Survey {
@@ -33,9 +32,9 @@ impl Survey {
         let depth = if seen.open.len() > FEW { Depth::Outline } else { Depth::Whole };
         let mut reading = Reading { depth, ..Reading::default() };
         let world = read_as_far_as(&mut reading, &mut seen, Reach::Wired)?;
-        let Reading { open, settings, .. } = reading;
+        let open = reading.open;
         let whole = if depth == Depth::Whole { (0..open.len()).collect() } else { BTreeSet::new() };
-        Ok(Self { world, open, whole, settings })
+        Ok(Self { world, open, whole })
     }
 
     /// What is known so far.
@@ -71,7 +70,7 @@ impl Survey {
 
     fn read(&mut self, places: BTreeSet<usize>) -> Result<bool, Error> {
         let open: Vec<&Netns> = places.iter().map(|place| &self.open[*place]).collect();
-        let looks = netns::visit(open, |netns| namespace::look(netns, Depth::Whole, &mut self.settings))?;
+        let looks = netns::visit_at_once(&open, |netns, settings| namespace::look(netns, Depth::Whole, settings))?;
         for (place, look) in places.iter().zip(looks) {
             // What could not be entered again keeps its outline, and is said.
             let name = self.world.namespaces[*place].name.clone();
