@@ -185,6 +185,23 @@ pub(crate) fn bpf_text(text: &std::ffi::CStr) -> Result<OwnedFd, Errno> {
     }
 }
 
+/// Makes a map of these numbers, which programs may read and change.
+pub(crate) fn bpf_numbers(numbers: &[u64]) -> Result<OwnedFd, Errno> {
+    let key = 0u32;
+    let mut make = Attribute::default();
+    make.number(0, BPF_ARRAY).number(4, 4).number(8, size_of_val(numbers) as u32).number(12, 1).name(28);
+    #[expect(unsafe_code, reason = "libc has no bpf")]
+    // SAFETY: the first attribute has no pointer. By the second the kernel reads a key of 32 bits and as many bytes of
+    // the numbers as the values of this map have, and both outlive the call.
+    unsafe {
+        let map = bpf_file(BPF_MAP_CREATE, &make)?;
+        let mut fill = Attribute::default();
+        fill.number(0, map.as_raw_fd() as u32).pointer(8, &raw const key).pointer(16, numbers.as_ptr());
+        bpf(BPF_MAP_UPDATE_ELEM, &fill)?;
+        Ok(map)
+    }
+}
+
 /// The one value, of 64 bits, of a map whose keys are numbers.
 pub(crate) fn bpf_value(map: BorrowedFd<'_>) -> Result<u64, Errno> {
     let key = 0u32;

@@ -9,16 +9,18 @@ use rustix::io::Errno;
 
 use super::assembler::Instruction;
 use super::layout::Tracepoint;
-use super::program::Maps;
+use super::program::{KNOWN_ENDS, Maps};
 use crate::sys::{self, KernelProgram, RecordRing};
 
-/// The maps that all programs share: the ring, a counter, and the format in which the kernel prints function names.
+/// The maps that all programs share: the ring, a counter, the ends of the probe's flow as far as they are known, and the
+/// format in which the kernel prints function names.
 #[derive(Debug)]
 pub(super) struct Ring {
     // Unmapped before the files are closed.
     records: RecordRing,
     file: OwnedFd,
     lost: OwnedFd,
+    known: OwnedFd,
     format: OwnedFd,
 }
 
@@ -32,19 +34,22 @@ const NETFILTER: u32 = 32;
 const RAW_TRACEPOINT: u32 = 23;
 
 impl Ring {
-    /// Makes an empty ring. This is the first thing that the kernel refuses to those who may not trace it.
-    pub(super) fn make() -> Result<Self, Error> {
+    /// Makes an empty ring for a probe that is known to have these ends. This is the first thing that the kernel refuses
+    /// to those who may not trace it.
+    pub(super) fn make(known: [u64; KNOWN_ENDS]) -> Result<Self, Error> {
         let failed = |errno| Error::new("make", "a ring for events of the kernel", errno);
         let file = sys::bpf_map(RING, 0, 0, SIZE).map_err(failed)?;
         let lost = sys::bpf_map(sys::BPF_ARRAY, 4, 8, 1).map_err(failed)?;
+        let known = sys::bpf_numbers(&known).map_err(failed)?;
         let format = sys::bpf_text(c"%ps").map_err(failed)?;
         let records = RecordRing::map(file.as_fd(), SIZE as usize).map_err(failed)?;
-        Ok(Self { records, file, lost, format })
+        Ok(Self { records, file, lost, known, format })
     }
 
     /// What programs need to write to it.
     pub(super) fn maps(&self) -> Maps {
-        Maps { ring: self.file.as_raw_fd(), lost: self.lost.as_raw_fd(), format: self.format.as_raw_fd() }
+        let [ring, lost, known, format] = [&self.file, &self.lost, &self.known, &self.format].map(OwnedFd::as_raw_fd);
+        Maps { ring, lost, known, format }
     }
 
     /// Copies the next record into `bytes`; false if there is none.

@@ -20,7 +20,6 @@ mod tests;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read as _;
-use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nsgate_core::model::{Family, Limit};
@@ -44,8 +43,6 @@ pub struct Interest {
     pub kind: ProbeKind,
     /// How it is known again.
     pub identity: Identity,
-    /// Further addresses that the probe or its answer may bear, such as those it is translated to.
-    pub addresses: Vec<IpAddr>,
     /// The priorities at which to tap the hooks of the packet filters, such as [`FIRST_TAPS`]. Every tap costs every
     /// packet of the watched namespaces some 40 ns in each hook.
     pub taps: Vec<i32>,
@@ -86,7 +83,7 @@ impl KernelEvents {
     /// The same, with the layout of the kernel changed to that of a lesser one.
     fn attach_to(interest: &Interest, namespaces: &[&Netns], change: impl FnOnce(&mut Layout)) -> Result<Self, Limit> {
         // First, because this is what is refused to those who may not.
-        let ring = Ring::make().map_err(|error| refused(&error))?;
+        let ring = Ring::make(program::ends(interest.kind, &interest.identity)).map_err(|error| refused(&error))?;
         let btf = read_types().map_err(|error| refused(&error))?;
         let kernel = Kernel::of(&btf);
         let mut layout = kernel.layout().map_err(|missing| refused(&lacking(missing)))?;
@@ -221,15 +218,10 @@ impl AsFd for KernelEvents {
 }
 
 fn wanted(interest: &Interest, namespaces: &[&Netns]) -> Wanted {
-    let own = [interest.identity.source.ip(), interest.identity.destination.ip()];
-    let mut addresses: Vec<IpAddr> = own.into_iter().chain(interest.addresses.iter().copied()).collect();
-    addresses.retain(|address| !address.is_unspecified());
-    addresses.sort_unstable();
-    addresses.dedup();
     let mut numbers: Vec<u32> = namespaces.iter().map(|netns| netns.inode() as u32).collect();
     numbers.sort_unstable();
     numbers.dedup();
-    Wanted { kind: interest.kind, identity: interest.identity, addresses, namespaces: numbers }
+    Wanted { kind: interest.kind, identity: interest.identity, namespaces: numbers }
 }
 
 /// Reads the kernel's description of its types.

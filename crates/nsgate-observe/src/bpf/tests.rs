@@ -11,10 +11,10 @@ use crate::Sender;
 /// Every kind of probe in both families.
 fn interests() -> Vec<Wanted> {
     let kinds = [ProbeKind::Icmp, ProbeKind::Udp(9), ProbeKind::Tcp(9)];
-    let families = [("1.1.1.2:7", "9.9.9.9:9", "10.0.0.1"), ("[fd01::2]:7", "[fd30::1]:9", "fd30::182")];
+    let families = [("1.1.1.2:7", "9.9.9.9:9"), ("[fd01::2]:7", "[fd30::1]:9")];
     let address = |text: &str| text.parse::<SocketAddr>().unwrap();
     let each = |kind| {
-        families.map(|(source, destination, other)| Wanted {
+        families.map(|(source, destination)| Wanted {
             kind,
             identity: Identity {
                 cookie: *b"nsgate-1",
@@ -23,7 +23,6 @@ fn interests() -> Vec<Wanted> {
                 source: address(source),
                 destination: address(destination),
             },
-            addresses: vec![address(source).ip(), address(destination).ip(), other.parse().unwrap()],
             namespaces: (1..=64).collect(),
         })
     };
@@ -41,8 +40,7 @@ fn told(kind: ProbeKind, destination: &str, change: impl FnOnce(&mut Layout)) ->
     let destination = destination.parse().unwrap();
     let probe = Probe { from, destination, kind, size: kind.usual_size(), source: None, dont_fragment: false };
     let mut sender = Sender::open(&probe, *b"nsgate-1", 77).unwrap();
-    let interest =
-        Interest { kind, identity: *sender.identity(), addresses: vec![], taps: FIRST_TAPS.into(), passage: true };
+    let interest = Interest { kind, identity: *sender.identity(), taps: FIRST_TAPS.into(), passage: true };
     let host = Netns::host().unwrap();
     let mut events = KernelEvents::attach_to(&interest, &[&host], change).unwrap();
     sender.send().unwrap();
@@ -57,7 +55,7 @@ fn told(kind: ProbeKind, destination: &str, change: impl FnOnce(&mut Layout)) ->
 fn older_kernels_tell_the_same() {
     sandbox::test(|| {
         if !Privileges::of_caller().can_trace_kernel() {
-            assert_eq!(Ring::make().unwrap_err().kind(), Kind::NotPermitted);
+            assert_eq!(Ring::make([0; program::KNOWN_ENDS]).unwrap_err().kind(), Kind::NotPermitted);
             return;
         }
         "ip link set lo up".parse().map(|step| apply::perform(&step).unwrap()).unwrap();
@@ -79,10 +77,10 @@ fn older_kernels_tell_the_same() {
 fn our_own_programs_are_not_taken_for_somebody_elses() {
     sandbox::test(|| {
         if !Privileges::of_caller().can_trace_kernel() {
-            assert_eq!(Ring::make().unwrap_err().kind(), Kind::NotPermitted);
+            assert_eq!(Ring::make([0; program::KNOWN_ENDS]).unwrap_err().kind(), Kind::NotPermitted);
             return;
         }
-        let ring = Ring::make().unwrap();
+        let ring = Ring::make([0; program::KNOWN_ENDS]).unwrap();
         let layout = Kernel::of(&read_types().unwrap()).layout().unwrap();
         let program = program::write(&layout, &interests()[0], ring.maps(), Source::Tap(-399)).unwrap();
         let tap = load::tap(-399, &program).unwrap();
@@ -96,7 +94,7 @@ fn our_own_programs_are_not_taken_for_somebody_elses() {
 #[test]
 fn the_verifier_accepts_every_program() {
     sandbox::test(|| {
-        let ring = match Ring::make() {
+        let ring = match Ring::make([0; program::KNOWN_ENDS]) {
             Ok(ring) => ring,
             Err(error) => {
                 assert!(!Privileges::of_caller().can_trace_kernel(), "{error}");
@@ -123,17 +121,6 @@ fn the_verifier_accepts_every_program() {
             }
         }
     });
-}
-
-#[test]
-fn the_probes_own_addresses_are_wanted_once() {
-    let Wanted { kind, identity, .. } = interests().remove(0);
-    let addresses = vec!["1.1.1.2".parse().unwrap(), "0.0.0.0".parse().unwrap(), "10.0.0.1".parse().unwrap()];
-    let wanted = wanted(&Interest { kind, identity, addresses, taps: vec![], passage: true }, &[]);
-    assert_eq!(
-        wanted.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        ["1.1.1.2", "9.9.9.9", "10.0.0.1"]
-    );
 }
 
 #[test]

@@ -28,7 +28,6 @@ impl KernelWatch {
         let interest = Interest {
             kind,
             identity: *identity,
-            addresses: Vec::new(),
             // Each costs all packets of these namespaces; the first tells which hooks the probe came to.
             taps: FIRST_TAPS[..1].to_vec(),
             passage: false,

@@ -61,7 +61,7 @@ fn identity() -> Identity {
 }
 
 fn interest(kind: ProbeKind, identity: Identity) -> Interest {
-    Interest { kind, identity, addresses: Vec::new(), taps: FIRST_TAPS.into(), passage: false }
+    Interest { kind, identity, taps: FIRST_TAPS.into(), passage: false }
 }
 
 pub(crate) fn perform(lines: &[&str]) {

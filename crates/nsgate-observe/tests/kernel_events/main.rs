@@ -5,6 +5,7 @@ mod drops;
 mod lab;
 
 use std::collections::BTreeSet;
+use std::net::{SocketAddr, UdpSocket};
 
 use nsgate_core::trace::{KernelEvent, KernelEventKind, ProbeKind};
 use nsgate_kernel::netns::Netns;
@@ -115,6 +116,54 @@ fn more_taps_tell_more_places_of_one_namespace() {
         let forward = ["first", "at -90", "at 10", "last"].map(|place| format!("host: Forward {place}"));
         assert_eq!(way[2..6], forward, "{way:#?}");
         assert_eq!(way.len(), 8, "{way:#?}");
+    });
+}
+
+/// The answer carries nothing of the probe, and neither end of it is one that the sender knows.
+#[test]
+fn an_answer_is_known_although_both_ends_are_translated() {
+    test(|| {
+        build();
+        perform(&FORWARDING);
+        for (own, service, outside, family) in [
+            ("1.1.1.3", "10.20.30.1:5353", "10.20.30.182:7000", "ip"),
+            ("fd01::3", "[fd30::1]:5353", "[fd30::182]:7000", "ip6"),
+        ] {
+            let udp = format!("nft 'add rule {family} t");
+            perform(&[
+                &format!("nft 'add table {family} t'"),
+                &format!("nft 'add chain {family} t in {{ type nat hook prerouting priority -100; }}'"),
+                &format!("{udp} in meta l4proto udp dnat to {service}'"),
+                &format!("nft 'add chain {family} t out {{ type nat hook postrouting priority 100; }}'"),
+                &format!("{udp} out meta l4proto udp snat to {outside}'"),
+                &format!("nft 'add chain {family} t early {{ type filter hook prerouting priority -300; }}'"),
+                &format!("{udp} early udp sport 5353 drop'"),
+            ]);
+            let world = Netns::open(&"world".parse().unwrap()).unwrap();
+            let socket = world.run(|| UdpSocket::bind(service)).unwrap().unwrap();
+            let server = std::thread::spawn(move || {
+                let (_, from) = socket.recv_from(&mut [0; 100]).unwrap();
+                socket.send_to(b"no", from).unwrap();
+            });
+            let end = "host: dropped for NETFILTER_DROP in nft_do_chain";
+            let told = Watched::new(own, ProbeKind::Udp(53)).send_until(end);
+            server.join().unwrap();
+            let lost = told.told.iter().find(|event| event.is_loss()).unwrap();
+            let flow = lost.packet().as_ip().unwrap().flow();
+            let ends = [(flow.source, flow.source_port), (flow.destination, flow.destination_port)];
+            assert_eq!(ends.map(|end| SocketAddr::from(end).to_string()), [service, outside]);
+            assert_eq!(
+                told.way_to(end),
+                [
+                    "world: Output first",
+                    "world: Output last",
+                    "world: Postrouting first",
+                    "world: Postrouting last",
+                    "host: Prerouting first",
+                    end
+                ]
+            );
+        }
     });
 }
 

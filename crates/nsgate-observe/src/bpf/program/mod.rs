@@ -6,17 +6,20 @@
 //! the probe's own, its answer's, or an error or a question for a neighbour in a watched namespace is written down.
 //! What looks like the probe's and is not (another packet of the same addresses and ports) is for the reader to sort out.
 //!
+//! An answer need not carry anything of the probe. So every program that meets the probe itself notes under which ends it
+//! travels by now, for all of them: what has one of these ends may be the answer, whatever was translated on the way.
+//!
 //! The kernel's memory is read by the types that it describes. Headers have no type; where the kernel can give them one
 //! they are read in place, otherwise they are copied to the stack first.
 
+mod learn;
 mod recognise;
 mod report;
-
-use std::net::IpAddr;
 
 use nsgate_core::model::Family;
 use nsgate_core::trace::{Identity, ProbeKind};
 
+pub(super) use self::learn::{KNOWN_ENDS, ends};
 use super::assembler::Register::{R0, R1, R2, R3, R6, R7, R9, R10};
 use super::assembler::Size::{Byte, Double, Half, Word};
 use super::assembler::{Assembler, Helper, If, Instruction, Label, Operation, Register};
@@ -31,8 +34,6 @@ pub(super) struct Wanted {
     pub(super) kind: ProbeKind,
     /// How it is known again.
     pub(super) identity: Identity,
-    /// Addresses that it and its answer may bear, also after translation.
-    pub(super) addresses: Vec<IpAddr>,
     /// The inode numbers of the namespaces to watch.
     pub(super) namespaces: Vec<u32>,
 }
@@ -53,6 +54,8 @@ pub(super) struct Maps {
     pub(super) ring: i32,
     /// The number of records that found no room.
     pub(super) lost: i32,
+    /// The ends of the probe's flow, as [`ends`] makes them: its own, and what it was seen to be translated to.
+    pub(super) known: i32,
     /// The text `%ps`: an address as the name of the function that it lies in.
     pub(super) format: i32,
 }
@@ -60,7 +63,7 @@ pub(super) struct Maps {
 /// Writes a program. None if the kernel lacks what this one needs.
 pub(super) fn write(layout: &Layout, wanted: &Wanted, maps: Maps, source: Source<'_>) -> Option<Vec<Instruction>> {
     let mut assembler = Assembler::default();
-    let labels = Labels { found: assembler.label(), out: assembler.label() };
+    let labels = Labels { ours: assembler.label(), found: assembler.label(), out: assembler.label() };
     let mut writer = Writer { a: assembler, layout, wanted, maps, labels };
     match source {
         Source::Tracepoint(Tracepoint { kind: Kind::Neighbour, subject, numbers, .. }) => {
@@ -107,6 +110,8 @@ struct Writer<'a> {
 
 #[derive(Clone, Copy)]
 struct Labels {
+    /// The packet carries what the probe is known by.
+    ours: Label,
     /// The packet is one to tell of.
     found: Label,
     /// It is none.
@@ -128,6 +133,8 @@ impl Writer<'_> {
         self.a.jump_if(R6, If::Equal, 0, self.labels.out);
         self.network_header(source);
         self.recognise();
+        self.a.place(self.labels.ours);
+        self.learn();
         self.a.place(self.labels.found);
         self.distrust(R6, self.layout.cast.as_ref().map(|cast| cast.buffer));
         match source {

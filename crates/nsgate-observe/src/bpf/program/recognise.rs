@@ -1,7 +1,5 @@
 //! Telling the probe's own packets from all others, as early and as cheaply as can be.
 
-use std::net::IpAddr;
-
 use nsgate_core::model::Family;
 use nsgate_core::trace::{Identity, ProbeKind};
 use nsgate_packet::{ethertype, icmp4, icmp6, protocol};
@@ -82,7 +80,7 @@ impl Writer<'_> {
         self.view(R9, cast.map(|cast| cast.sixteen), SEGMENT_LENGTH, SEGMENT);
         self.segment();
         self.a.place(fragment);
-        self.addresses();
+        self.has_known_address();
     }
 
     /// Ends the program unless register 1 is the probe's protocol or that of errors, and notes which it is.
@@ -105,7 +103,7 @@ impl Writer<'_> {
             ProbeKind::Icmp => self.carried(),
             ProbeKind::Udp(_) => {
                 self.carried();
-                self.ports();
+                self.has_known_end();
             }
             ProbeKind::Tcp(_) => {
                 self.sequence();
@@ -124,7 +122,7 @@ impl Writer<'_> {
     fn carried(&mut self) {
         self.a.load(Double, R1, R9, 8);
         self.a.wide(R2, u64::from_ne_bytes(self.wanted.identity.cookie));
-        self.a.jump_if_register(R1, If::Equal, R2, self.labels.found);
+        self.a.jump_if_register(R1, If::Equal, R2, self.labels.ours);
     }
 
     /// Goes on if the packet bears the probe's numbers, or acknowledges them.
@@ -134,60 +132,8 @@ impl Writer<'_> {
             self.a.load(Word, R1, R9, offset);
             self.a.read_network_order(R1);
             self.a.number(Operation::Add, R1, first.wrapping_neg() as i32);
-            self.a.jump_if_word(R1, If::LessOrEqual, span, self.labels.found);
+            self.a.jump_if_word(R1, If::LessOrEqual, span, self.labels.ours);
         }
-    }
-
-    /// Goes on if the packet has a port and an address of the probe; ends the program otherwise. An answer need not
-    /// carry the probe's own bytes, and one of its ports may have been translated.
-    fn ports(&mut self) {
-        let Identity { source, destination, .. } = self.wanted.identity;
-        let known = self.a.label();
-        self.a.load(Half, R1, R9, 0);
-        self.a.load(Half, R2, R9, 2);
-        for port in [source.port(), destination.port()].map(|port| u32::from(port.to_be())) {
-            self.a.jump_if_word(R1, If::Equal, port, known);
-            self.a.jump_if_word(R2, If::Equal, port, known);
-        }
-        self.a.jump(self.labels.out);
-        self.a.place(known);
-        self.addresses();
-    }
-
-    /// Goes on if the packet has an address of the probe; ends the program otherwise.
-    fn addresses(&mut self) {
-        let wanted = self.wanted;
-        for address in &wanted.addresses {
-            match (*address, self.family()) {
-                (IpAddr::V4(address), Family::V4) => {
-                    let number = u32::from_ne_bytes(address.octets());
-                    for place in [12, 16] {
-                        self.a.load(Word, R1, R8, place);
-                        self.a.jump_if_word(R1, If::Equal, number, self.labels.found);
-                    }
-                }
-                (IpAddr::V6(address), Family::V6) => {
-                    let (_, low) = halves(address);
-                    self.a.wide(R2, low);
-                    for place in [8, 24] {
-                        self.a.load(Double, R1, R8, place + 8);
-                        self.second_half(address, place);
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.a.jump(self.labels.out);
-    }
-
-    /// Goes on if register 1 is the lower half of an address, in register 2, and the upper half is as it should.
-    fn second_half(&mut self, address: std::net::Ipv6Addr, place: i16) {
-        let other = self.a.label();
-        self.a.jump_if_register(R1, If::NotEqual, R2, other);
-        self.a.load(Double, R1, R8, place);
-        self.a.wide(R3, halves(address).0);
-        self.a.jump_if_register(R1, If::Equal, R3, self.labels.found);
-        self.a.place(other);
     }
 
     /// Makes `length` bytes at the address in register 1 readable through `to`.
@@ -241,12 +187,4 @@ impl Writer<'_> {
             ],
         }
     }
-}
-
-/// The halves of an address as the machine loads them from a packet.
-fn halves(address: std::net::Ipv6Addr) -> (u64, u64) {
-    let number = address.to_bits().to_be();
-    let bytes = number.to_ne_bytes();
-    let half = |start: usize| bytes[start..].first_chunk().map_or(0, |half| u64::from_ne_bytes(*half));
-    (half(0), half(8))
 }
