@@ -1,6 +1,8 @@
 //! One probe followed from a namespace through a gateway into another, on the real kernel.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+mod network;
+
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -15,40 +17,10 @@ use nsgate_kernel::netlink::{Protocol, Socket};
 use nsgate_kernel::netns::Netns;
 use nsgate_kernel::privileges::Privileges;
 use nsgate_kernel::server::Server;
-use nsgate_kernel::{apply, nftables, sandbox};
+use nsgate_kernel::{nftables, sandbox};
 use nsgate_observe::{Means, Watch};
 
-/// ns_1, behind the gateway `host`, and what is beyond it.
-const NETWORK: [&str; 22] = [
-    "ip netns add ns_1",
-    "ip netns add world",
-    "ip link add veth3 type veth peer name veth2 netns ns_1",
-    "ip link add eth2 type veth peer name w0 netns world",
-    "ip addr add 1.1.1.3/24 dev veth3",
-    "ip -n ns_1 addr add 1.1.1.2/24 dev veth2",
-    "ip addr add 10.20.30.182/24 dev eth2",
-    "ip -n world addr add 10.20.30.1/24 dev w0",
-    "ip -n world addr add 114.114.114.114/32 dev w0",
-    "ip addr add fd01::3/64 dev veth3 nodad",
-    "ip -n ns_1 addr add fd01::2/64 dev veth2 nodad",
-    "ip addr add fd30::182/64 dev eth2 nodad",
-    "ip -n world addr add fd30::1/64 dev w0 nodad",
-    "ip link set veth3 up",
-    "ip link set eth2 up",
-    "ip -n ns_1 link set veth2 up",
-    "ip -n world link set w0 up",
-    "ip -n ns_1 route add default via 1.1.1.3",
-    "ip -n ns_1 route add default via fd01::3",
-    "ip -n world route add 1.1.1.0/24 via 10.20.30.182",
-    "ip -n world route add fd01::/64 via fd30::182",
-    "ip route add 114.114.114.114/32 via 10.20.30.1",
-];
-
-fn perform(lines: &[&str]) {
-    for line in lines {
-        apply::perform(&line.parse().unwrap()).unwrap();
-    }
-}
+use self::network::{FORWARDING, build, perform};
 
 fn trace(destination: &str, kind: ProbeKind, wait: Duration) -> Observation {
     let observation = trace_with(destination, kind, kind.usual_size(), wait, &Means::default());
@@ -92,8 +64,7 @@ const LONG: Duration = Duration::from_secs(5);
 #[test]
 fn a_probe_is_seen_at_every_interface_in_order() {
     sandbox::test(|| {
-        perform(&NETWORK);
-        perform(&["sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv6.conf.all.forwarding=1"]);
+        build(&FORWARDING);
         for destination in ["114.114.114.114", "fd30::1"] {
             settle(destination);
             for kind in [ProbeKind::Icmp, ProbeKind::Tcp(9), ProbeKind::Udp(9)] {
@@ -118,7 +89,7 @@ fn a_probe_is_seen_at_every_interface_in_order() {
 #[test]
 fn a_probe_that_is_not_forwarded_ends_where_it_was_lost() {
     sandbox::test(|| {
-        perform(&NETWORK);
+        build(&[]);
         settle("1.1.1.3");
         settle("fd01::3");
         for (destination, counter) in [("114.114.114.114", "Ip.InAddrErrors"), ("fd30::1", "Ip6.InAddrErrors")] {
@@ -142,7 +113,7 @@ fn a_probe_that_is_not_forwarded_ends_where_it_was_lost() {
 #[test]
 fn a_next_hop_that_nobody_holds_is_asked_for() {
     sandbox::test(|| {
-        perform(&NETWORK);
+        build(&[]);
         // The error goes from the namespace to itself.
         perform(&["ip -n ns_1 link set lo up"]);
         settle("1.1.1.3");
@@ -160,8 +131,7 @@ fn a_next_hop_that_nobody_holds_is_asked_for() {
 #[test]
 fn data_too_large_for_the_way_is_followed_to_where_it_was_lost() {
     sandbox::test(|| {
-        perform(&NETWORK);
-        perform(&["sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv6.conf.all.forwarding=1"]);
+        build(&FORWARDING);
         let world = Netns::open(&"world".parse().unwrap()).unwrap();
         for (destination, family) in [("114.114.114.114", "Ip"), ("fd30::1", "Ip6")] {
             settle(destination);
@@ -253,7 +223,7 @@ fn drops(observation: &Observation) -> Vec<String> {
 #[test]
 fn the_kernel_says_why_it_drops_a_probe_to_those_who_may_ask() {
     sandbox::test(|| {
-        perform(&NETWORK);
+        build(&[]);
         let means = &Means { kernel: true, ..Means::default() };
         for (near, far) in [("1.1.1.3", "114.114.114.114"), ("fd01::3", "fd30::1")] {
             settle(near);
@@ -301,8 +271,7 @@ fn tables() -> Vec<String> {
 #[test]
 fn the_packet_filter_says_which_rule_drops_a_probe() {
     sandbox::test(|| {
-        perform(&NETWORK);
-        perform(&["sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv6.conf.all.forwarding=1"]);
+        build(&FORWARDING);
         perform(&[
             "nft 'add table inet t'",
             "nft 'add chain inet t c { type filter hook forward priority 0; policy accept; }'",
@@ -333,7 +302,7 @@ fn the_packet_filter_says_which_rule_drops_a_probe() {
 #[test]
 fn chains_at_an_interface_are_traced_too() {
     sandbox::test(|| {
-        perform(&NETWORK);
+        build(&[]);
         settle("1.1.1.3");
         perform(&[
             "nft 'add table netdev t'",
@@ -354,7 +323,7 @@ fn chains_at_an_interface_are_traced_too() {
 #[test]
 fn what_leaves_by_an_interface_is_traced_to_its_chains() {
     sandbox::test(|| {
-        perform(&NETWORK);
+        build(&[]);
         perform(&["sysctl -w net.ipv4.ip_forward=1"]);
         settle("114.114.114.114");
         perform(&[
@@ -370,8 +339,7 @@ fn what_leaves_by_an_interface_is_traced_to_its_chains() {
 #[test]
 fn what_no_trace_explains_is_looked_at_closer() {
     sandbox::test(|| {
-        perform(&NETWORK);
-        perform(&["sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv6.conf.all.forwarding=1"]);
+        build(&FORWARDING);
         settle("114.114.114.114");
         settle("fd30::1");
         let means = Means { kernel: true, ..Means::default() };
@@ -406,7 +374,7 @@ fn what_no_trace_explains_is_looked_at_closer() {
 #[test]
 fn what_a_tunnel_carries_is_seen_within_it_and_outside() {
     sandbox::test(|| {
-        perform(&NETWORK);
+        build(&[]);
         perform(&["sysctl -w net.ipv4.ip_forward=1"]);
         settle("114.114.114.114");
         for (netns, near, far, address) in
@@ -485,8 +453,7 @@ fn the_chains_of_a_bridge_and_of_arp_are_traced() {
 #[ignore = "needs Debian's iptables; run by cargo xtask interop"]
 fn the_older_engine_counts_what_it_drops_beside_a_trace() {
     sandbox::test(|| {
-        perform(&NETWORK);
-        perform(&["sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv6.conf.all.forwarding=1"]);
+        build(&FORWARDING);
         perform(&[
             "nft 'add table inet t'",
             "nft 'add chain inet t c { type filter hook prerouting priority 0; policy accept; }'",

@@ -1,52 +1,19 @@
 //! How long a probe is waited for that is not answered, and what becomes of its repetition.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+mod network;
+
 use std::time::Duration;
 
 use nsgate_core::model::NetnsName;
 use nsgate_core::trace::{Ending, Leg, Observation, Probe, ProbeKind, to_trace};
-use nsgate_kernel::netns::Netns;
-use nsgate_kernel::{apply, sandbox, settle, snapshot};
+use nsgate_kernel::{sandbox, snapshot};
 use nsgate_observe::{Means, Watch};
 
-/// ns_1, behind the gateway `host`, and what is beyond it.
-const NETWORK: [&str; 20] = [
-    "ip netns add ns_1",
-    "ip netns add world",
-    "ip link add veth3 type veth peer name veth2 netns ns_1",
-    "ip link add eth2 type veth peer name w0 netns world",
-    "ip addr add 1.1.1.3/24 dev veth3",
-    "ip -n ns_1 addr add 1.1.1.2/24 dev veth2",
-    "ip addr add 10.20.30.182/24 dev eth2",
-    "ip -n world addr add 10.20.30.1/24 dev w0",
-    "ip addr add fd01::3/64 dev veth3 nodad",
-    "ip -n ns_1 addr add fd01::2/64 dev veth2 nodad",
-    "ip addr add fd30::182/64 dev eth2 nodad",
-    "ip -n world addr add fd30::1/64 dev w0 nodad",
-    "ip link set veth3 up",
-    "ip link set eth2 up",
-    "ip -n ns_1 link set veth2 up",
-    "ip -n world link set w0 up",
-    "ip -n ns_1 route add default via 1.1.1.3",
-    "ip -n ns_1 route add default via fd01::3",
-    "ip -n world route add 1.1.1.0/24 via 10.20.30.182",
-    "ip -n world route add fd01::/64 via fd30::182",
-];
+use self::network::{FORWARDING, build, perform};
+
 const DESTINATIONS: [&str; 2] = ["10.20.30.1", "fd30::1"];
 const KINDS: [ProbeKind; 3] = [ProbeKind::Icmp, ProbeKind::Udp(9), ProbeKind::Tcp(9)];
-
-fn perform(lines: &[&str]) {
-    for line in lines {
-        apply::perform(&line.parse().unwrap()).unwrap();
-    }
-}
-
-fn build(lines: &[&str]) {
-    perform(&NETWORK);
-    perform(lines);
-    let namespaces = ["host", "ns_1", "world"].map(|name| Netns::open(&name.parse().unwrap()).unwrap());
-    assert_eq!(settle::settle(&namespaces, Duration::from_secs(20)).unwrap(), []);
-}
 
 /// Sends a probe from ns_1 that is waited for no longer than it is worth.
 fn trace(destination: &str, kind: ProbeKind, wait: u64, watched: &[&str]) -> Observation {
@@ -99,7 +66,7 @@ fn a_neighbour_that_nobody_is_is_not_waited_for() {
 #[test]
 fn what_went_out_of_sight_is_waited_for_to_the_end() {
     sandbox::test(|| {
-        build(&["sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv6.conf.all.forwarding=1"]);
+        build(&FORWARDING);
         perform(&["nft 'add table inet t'", "nft 'add chain inet t c { type filter hook forward priority 0; }'"]);
         perform(&["nft 'add rule inet t c iifname eth2 drop'"]);
         for destination in DESTINATIONS {
@@ -123,7 +90,7 @@ fn what_went_out_of_sight_is_waited_for_to_the_end() {
 #[test]
 fn a_lost_packet_whose_repetition_is_answered_is_no_lost_probe() {
     sandbox::test(|| {
-        build(&["sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv6.conf.all.forwarding=1"]);
+        build(&FORWARDING);
         perform(&["nft 'add table inet t'", "nft 'add chain inet t c { type filter hook forward priority 0; }'"]);
         perform(&["nft 'add rule inet t c icmp type echo-request numgen inc mod 2 0 drop'"]);
         perform(&["nft 'add rule inet t c icmpv6 type echo-request numgen inc mod 2 0 drop'"]);
@@ -139,7 +106,7 @@ fn a_lost_packet_whose_repetition_is_answered_is_no_lost_probe() {
 #[test]
 fn a_connection_repeats_itself() {
     sandbox::test(|| {
-        build(&["sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv6.conf.all.forwarding=1"]);
+        build(&FORWARDING);
         perform(&["nft 'add table inet t'", "nft 'add chain inet t c { type filter hook forward priority 0; }'"]);
         perform(&["nft 'add rule inet t c tcp flags == syn numgen inc mod 2 0 drop'"]);
         // Where not everything is watched, it is waited long enough for the kernel to repeat the opening.

@@ -2,23 +2,21 @@
 //! it leaves alone.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use std::process::{Command, Stdio};
+mod command;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use nsgate_kernel::netns::Netns;
 use nsgate_kernel::sandbox::test;
-use nsgate_kernel::{apply, sysctl};
+use nsgate_kernel::{settle, sysctl};
 use serde_json::Value;
 
-const FORWARD: &str = "net.ipv4.ip_forward";
+use self::command::{build, trace};
 
-fn build(lines: &[&str]) {
-    for line in lines {
-        apply::perform(&line.parse().unwrap()).unwrap_or_else(|error| panic!("{line}: {error}"));
-    }
-}
+const FORWARD: &str = "net.ipv4.ip_forward";
 
 /// A namespace behind a gateway that translates to its public address, and does not forward yet.
 fn gateway() {
@@ -46,21 +44,12 @@ fn gateway() {
         "nft add chain ip nat postrouting '{ type nat hook postrouting priority srcnat; policy accept; }'",
         "nft add rule ip nat postrouting ip saddr 1.1.1.0/24 oifname eth2 snat to 10.20.30.182",
     ]);
+    let namespaces = ["host", "ns_1", "world"].map(|name| Netns::open(&name.parse().unwrap()).unwrap());
+    assert_eq!(settle::settle(&namespaces, Duration::from_secs(20)).unwrap(), []);
 }
 
 fn setting(name: &str) -> String {
-    sysctl::read(&nsgate_kernel::netns::Netns::host().unwrap(), &name.parse().unwrap()).unwrap()
-}
-
-/// Runs `nsgate trace`, which must end with this code; gives what it printed on both streams.
-#[track_caller]
-fn trace(code: i32, arguments: &str) -> (String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nsgate"));
-    command.arg("trace").args(arguments.split_whitespace()).stdin(Stdio::null());
-    let output = command.output().expect("nsgate runs");
-    let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert_eq!(output.status.code(), Some(code), "{arguments}\n{stdout}\n{stderr}");
-    (stdout, stderr)
+    sysctl::read(&Netns::host().unwrap(), &name.parse().unwrap()).unwrap()
 }
 
 #[test]

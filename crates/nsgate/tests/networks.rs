@@ -96,6 +96,7 @@ fn file(name: &str, text: &str) -> String {
 
 /// Everything that must be as before, one object a line: what nsgate sees, every setting, every file below /run.
 fn everything() -> BTreeSet<String> {
+    settled();
     let mut lines = BTreeSet::new();
     for netns in snapshot::take(&[]).unwrap().namespaces {
         let name = &netns.name;
@@ -110,6 +111,13 @@ fn everything() -> BTreeSet<String> {
     settings(Path::new("/proc/sys/net"), &mut lines);
     list(Path::new("/run"), &mut lines);
     lines
+}
+
+/// Waits until the kernel has done what it does a moment after a link came up: addresses, routes, carriers.
+fn settled() {
+    let names = snapshot::take(&[]).unwrap().namespaces.into_iter().map(|netns| netns.name);
+    let opened: Vec<Netns> = names.filter_map(|name| Netns::open(&name).ok()).collect();
+    assert_eq!(settle(&opened, Duration::from_secs(20)).unwrap(), []);
 }
 
 fn settings(folder: &Path, lines: &mut BTreeSet<String>) {

@@ -1,28 +1,12 @@
 //! `nsgate trace` as a user runs it, each test in a sandbox of its own.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use std::process::{Command, Stdio};
+mod command;
 
-use nsgate_kernel::apply;
 use nsgate_kernel::sandbox::test;
 use serde_json::Value;
 
-fn build(lines: &[&str]) {
-    for line in lines {
-        apply::perform(&line.parse().unwrap()).unwrap_or_else(|error| panic!("{error}"));
-    }
-}
-
-/// Runs `nsgate trace`, which must end with this code; gives what it printed on both streams.
-#[track_caller]
-fn trace(code: i32, arguments: &str) -> (String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nsgate"));
-    command.arg("trace").args(arguments.split_whitespace()).stdin(Stdio::null());
-    let output = command.output().expect("nsgate runs");
-    let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert_eq!(output.status.code(), Some(code), "{arguments}\n{stdout}\n{stderr}");
-    (stdout, stderr)
-}
+use self::command::{build, trace};
 
 #[track_caller]
 fn json(code: i32, arguments: &str) -> Value {

@@ -11,7 +11,8 @@ use crate::model::{
     TABLE_MAIN, World,
 };
 use crate::trace::{
-    Counters, Ending, Header, Identity, Journey, Leg, Observation, Probe, ProbeKind, Sight, Watched, Way, Window,
+    Addressee, Counters, Ending, Header, Identity, Journey, KernelEvent, KernelEventKind, Leg, Observation, Probe,
+    ProbeKind, Sight, Watched, Way, Window,
 };
 
 /// A World and what was seen in it.
@@ -27,6 +28,26 @@ pub(crate) fn name(text: &str) -> NetnsName {
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
+}
+
+/// An echo request of the experiment as the gateway received it, without what it carries.
+pub(crate) const ECHO: [u8; 28] =
+    [0x45, 0, 0, 84, 0, 0, 0, 0, 63, 1, 0, 0, 1, 1, 1, 2, 114, 114, 114, 114, 8, 0, 0, 0, 0, 7, 0, 1];
+
+/// What the kernel told of that request at the gateway.
+pub(crate) fn kernel_event(kind: KernelEventKind) -> KernelEvent {
+    KernelEvent {
+        time: 0,
+        netns: Some(name("host")),
+        link: None,
+        kind,
+        buffer: 1,
+        mark: 0,
+        addressee: Addressee::Host,
+        ethertype: 0x0800,
+        bytes: ECHO.into(),
+        length: 98,
+    }
 }
 
 impl Fixture {
@@ -114,6 +135,16 @@ impl Fixture {
     pub(crate) fn experiment6() -> Self {
         let observation = observation("2001:db8:114::114", ProbeKind::Icmp);
         Self { observation, ..Self::experiment() }
+    }
+
+    /// The experiment's request, which came to the gateway and left it nowhere.
+    pub(crate) fn lost_at_the_gateway() -> Self {
+        let mut fixture = Self::experiment();
+        fixture.request_seen(&["ns_1:veth2>", "host:veth3<"]);
+        for sight in &mut fixture.observation.journey.sights {
+            sight.bytes = ECHO.into();
+        }
+        fixture
     }
 
     /// The same with another kind of probe.

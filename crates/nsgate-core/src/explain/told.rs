@@ -178,22 +178,9 @@ const TRACKING: i32 = -200;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::fixture::{Fixture, name};
+    use crate::explain::fixture::{ECHO, Fixture, kernel_event, name};
     use crate::model::ruleset::{Ruleset, TableFamily, TableId, Verdict};
     use crate::trace::{Addressee, DropReason};
-
-    /// An echo request of the experiment, without what it carries.
-    const ECHO: [u8; 28] =
-        [0x45, 0, 0, 84, 0, 0, 0, 0, 63, 1, 0, 0, 1, 1, 1, 2, 114, 114, 114, 114, 8, 0, 0, 0, 0, 7, 0, 1];
-
-    fn lost_at_the_gateway() -> Fixture {
-        let mut fixture = Fixture::experiment();
-        fixture.request_seen(&["ns_1:veth2>", "host:veth3<"]);
-        for sight in &mut fixture.observation.journey.sights {
-            sight.bytes = ECHO.into();
-        }
-        fixture
-    }
 
     fn event(chain: &str, step: RuleStep, verdict: Verdict) -> RuleEvent {
         RuleEvent {
@@ -213,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_rule_that_the_trace_names_is_the_cause() {
-        let mut fixture = lost_at_the_gateway();
+        let mut fixture = Fixture::lost_at_the_gateway();
         // What random numbers decide cannot be told from the rules.
         let text = "table inet t { chain odd { numgen random mod 2 0 drop; }
             chain c { type filter hook forward priority 0; policy accept; jump odd; } }";
@@ -243,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_rule_of_the_older_engine_that_counted_is_a_clue() {
-        let mut fixture = lost_at_the_gateway();
+        let mut fixture = Fixture::lost_at_the_gateway();
         let text = "table ip filter { chain FORWARD { type filter hook forward priority 0; policy accept;
             counter packets 1 bytes 84 accept; meta length 84 counter packets 0 bytes 0 drop; } }";
         let mut tables = Ruleset::from_text(text).unwrap().tables;
@@ -271,23 +258,11 @@ mod tests {
 
     #[test]
     fn a_drop_that_no_cause_explains_is_told_as_the_kernel_tells_it() {
-        let mut fixture = lost_at_the_gateway();
-        let kernel = |kind| KernelEvent {
-            time: 0,
-            netns: Some(name("host")),
-            link: None,
-            kind,
-            buffer: 1,
-            mark: 0,
-            addressee: Addressee::Host,
-            ethertype: 0x0800,
-            bytes: ECHO.into(),
-            length: 98,
-        };
+        let mut fixture = Fixture::lost_at_the_gateway();
         let tap = KernelEventKind::Tap { hook: Hook::Forward, priority: -399, family: crate::model::Family::V4 };
         let reason = DropReason::Named("TC_EGRESS".into());
         let drop = KernelEventKind::Dropped { reason, symbol: Some("__dev_queue_xmit".into()) };
-        fixture.observation.kernel = vec![kernel(tap), kernel(drop)];
+        fixture.observation.kernel = vec![kernel_event(tap), kernel_event(drop)];
         let verdict = fixture.explained();
         assert_eq!(verdict.cause.code(), "uncertain");
         let told = "the kernel dropped it: TC_EGRESS in __dev_queue_xmit, after forward of host";
@@ -296,7 +271,7 @@ mod tests {
 
     #[test]
     fn what_was_looked_at_closer_is_told_by_what_stands_there() {
-        let mut fixture = lost_at_the_gateway();
+        let mut fixture = Fixture::lost_at_the_gateway();
         let text = "table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; } }
             table ip mangle { chain FORWARD { type filter hook forward priority -150; policy accept; } }";
         fixture.netns("host").ruleset.legacy = Ruleset::from_text(text).unwrap().tables;

@@ -173,26 +173,12 @@ fn way(way: Way) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use crate::explain::fixture::{Fixture, name};
+    use crate::explain::fixture::{Fixture, kernel_event};
     use crate::model::{
         ActionKind, FilterKind, Handle, LinkIndex, Program, ProgramPlace, Qdisc, QdiscKind, QueueCounts, TrafficAction,
         TrafficFilter, TrafficVerdict, U32Key,
     };
-    use crate::trace::{Addressee, DropReason, KernelEvent, KernelEventKind};
-
-    /// An echo request of the experiment, without what it carries.
-    const ECHO: [u8; 28] =
-        [0x45, 0, 0, 84, 0, 0, 0, 0, 63, 1, 0, 0, 1, 1, 1, 2, 114, 114, 114, 114, 8, 0, 0, 0, 0, 7, 0, 1];
-
-    /// The request came to the gateway, and nothing left it.
-    fn lost_at_the_gateway() -> Fixture {
-        let mut fixture = Fixture::experiment();
-        fixture.request_seen(&["ns_1:veth2>", "host:veth3<"]);
-        for sight in &mut fixture.observation.journey.sights {
-            sight.bytes = ECHO.into();
-        }
-        fixture
-    }
+    use crate::trace::{DropReason, KernelEventKind};
 
     fn queue(fixture: &mut Fixture, link: u32, parent: Handle, kind: QdiscKind) {
         let counts = QueueCounts::default();
@@ -223,7 +209,7 @@ mod tests {
 
     #[test]
     fn the_filter_that_picks_the_packet_is_named_and_not_the_one_before() {
-        let mut fixture = lost_at_the_gateway();
+        let mut fixture = Fixture::lost_at_the_gateway();
         queue(&mut fixture, 2, Handle::INGRESS, QdiscKind::Clsact);
         filter(&mut fixture, to(7), Some((ActionKind::Gact, TrafficVerdict::Shot)));
         assert_ne!(fixture.verdict().0, "qdisc-drop", "nothing was counted");
@@ -239,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_is_sent_by_an_interface_that_is_down_is_mended_there() {
-        let mut fixture = lost_at_the_gateway();
+        let mut fixture = Fixture::lost_at_the_gateway();
         fixture.link("host", "eth2").up = false;
         queue(&mut fixture, 2, Handle::INGRESS, QdiscKind::Clsact);
         let redirect = ActionKind::Mirred { copy: false, ingress: false, link: LinkIndex(3) };
@@ -254,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_program_is_told_from_other_filters() {
-        let mut fixture = lost_at_the_gateway();
+        let mut fixture = Fixture::lost_at_the_gateway();
         queue(&mut fixture, 2, Handle::INGRESS, QdiscKind::Clsact);
         filter(&mut fixture, FilterKind::Bpf { name: Some("policy.o".into()), id: Some(3), direct: true }, None);
         fixture.counted("host", "qdisc.veth3.clsact.drops");
@@ -268,23 +254,12 @@ mod tests {
 
     #[test]
     fn what_the_kernel_tells_needs_no_counter() {
-        let mut fixture = lost_at_the_gateway();
+        let mut fixture = Fixture::lost_at_the_gateway();
         let place = ProgramPlace::TcxIngress;
         let program = Program { link: LinkIndex(2), place, id: 9, name: Some("guard".into()) };
         fixture.netns("host").programs.push(program);
         let reason = DropReason::Named("TC_INGRESS".into());
-        fixture.observation.kernel = vec![KernelEvent {
-            time: 0,
-            netns: Some(name("host")),
-            link: Some(LinkIndex(2)),
-            kind: KernelEventKind::Dropped { reason, symbol: None },
-            buffer: 1,
-            mark: 0,
-            addressee: Addressee::Host,
-            ethertype: 0x0800,
-            bytes: ECHO.into(),
-            length: 98,
-        }];
+        fixture.observation.kernel = vec![kernel_event(KernelEventKind::Dropped { reason, symbol: None })];
         let (cause, place, object) = fixture.verdict();
         assert_eq!(
             (cause.as_str(), place.as_str(), object.as_str()),
@@ -300,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_queue_without_room_for_the_packet() {
-        let mut fixture = lost_at_the_gateway();
+        let mut fixture = Fixture::lost_at_the_gateway();
         queue(&mut fixture, 3, Handle::ROOT, QdiscKind::Tbf { rate: 1_250_000, burst: 600, limit: 100_000 });
         assert_ne!(fixture.verdict().0, "qdisc-drop", "nothing was counted");
         fixture.counted("host", "qdisc.eth2.tbf.drops");
@@ -315,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_queue_that_cannot_be_mended_gives_way_to_the_kernels_own() {
-        let mut fixture = lost_at_the_gateway();
+        let mut fixture = Fixture::lost_at_the_gateway();
         queue(&mut fixture, 3, Handle::ROOT, QdiscKind::Other("netem".into()));
         fixture.counted("host", "qdisc.eth2.netem.drops");
         assert_eq!(fixture.explained().fix.commands(), ["tc qdisc del dev eth2 root"]);

@@ -178,15 +178,11 @@ fn may_be_resolved(world: &World, underway: &Underway<'_>, last: Option<&Sight>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::fixture::{Fixture, name};
+    use crate::explain::fixture::{Fixture, kernel_event};
     use crate::model::{Handle, Link, LinkIndex, LinkKind, Listener, Neighbour, Peer, Qdisc, QueueCounts};
-    use crate::trace::{Addressee, DropReason, KernelEventKind};
+    use crate::trace::{DropReason, KernelEventKind};
 
     const SENT: u64 = 1000 * MILLISECOND;
-    /// An echo request of the experiment, without what it carries.
-    const ECHO: [u8; 28] =
-        [0x45, 0, 0, 84, 0, 0, 0, 0, 63, 1, 0, 0, 1, 1, 1, 2, 114, 114, 114, 114, 8, 0, 0, 0, 0, 7, 0, 1];
-
     /// For how many milliseconds after it was sent the probe is waited for.
     fn patience(fixture: &Fixture) -> Option<u64> {
         let observation = &fixture.observation;
@@ -234,20 +230,10 @@ mod tests {
 
     #[test]
     fn a_drop_that_is_told_ends_the_wait_unless_it_went_on() {
-        let drop = |time| KernelEvent {
-            time,
-            netns: Some(name("host")),
-            link: None,
-            kind: KernelEventKind::Dropped { reason: DropReason::Named("NETFILTER_DROP".into()), symbol: None },
-            buffer: 1,
-            mark: 0,
-            addressee: Addressee::Host,
-            ethertype: 0x0800,
-            bytes: ECHO.into(),
-            length: 98,
-        };
+        let reason = DropReason::Named("NETFILTER_DROP".into());
+        let dropped = kernel_event(KernelEventKind::Dropped { reason, symbol: None });
         let mut fixture = at_the_gateway();
-        fixture.observation.kernel = vec![drop(SENT + 5 * MILLISECOND)];
+        fixture.observation.kernel = vec![KernelEvent { time: SENT + 5 * MILLISECOND, ..dropped }];
         assert_eq!(patience(&fixture), Some(25));
         fixture.observation.journey.sights[1].time = SENT + 6 * MILLISECOND;
         assert_eq!(patience(&fixture), Some(106), "a copy went on");

@@ -2,7 +2,8 @@
 
 use nsgate_core::trace::ProbeKind;
 
-use super::lab::{BEYOND, FORWARDING, Watched, build, perform, test};
+use super::lab::{BEYOND, Watched, test};
+use super::network::{FORWARDING, build, perform};
 
 /// What makes a fault and what takes it back; the drop, and what is told of the packet before it, both after
 /// `host: ` unless they name another namespace.
@@ -295,8 +296,7 @@ const IPV6_MALFORMED: [Fault; 2] = [
 /// Makes each fault in turn, sends a probe, and takes the fault back. All that do not read as they should are told.
 fn check(destination: &str, size: u32, faults: &[Fault]) {
     test(|| {
-        build();
-        perform(&FORWARDING);
+        build(&FORWARDING);
         // One error a second and sender is what the kernel would send.
         perform(&["sysctl -w net.ipv4.icmp_ratelimit=0"]);
         let mut wrong = Vec::new();
@@ -377,8 +377,7 @@ fn ipv6_astray() {
 #[test]
 fn a_full_range_of_a_translation() {
     test(|| {
-        build();
-        perform(&FORWARDING);
+        build(&FORWARDING);
         perform(&[
             TABLE,
             "nft 'add chain inet t c { type nat hook postrouting priority 100; policy accept; }'",
@@ -397,8 +396,7 @@ fn a_full_range_of_a_translation() {
 #[test]
 fn too_many_wait_for_a_neighbour() {
     test(|| {
-        build();
-        perform(&FORWARDING);
+        build(&FORWARDING);
         perform(&["sysctl -w net.ipv4.neigh.eth2.unres_qlen_bytes=0"]);
         let mut watched = Watched::new("10.20.30.77", ProbeKind::Icmp);
         watched.sender.send().unwrap();
@@ -411,8 +409,7 @@ fn too_many_wait_for_a_neighbour() {
 #[test]
 fn what_is_ignored_is_no_drop() {
     test(|| {
-        build();
-        perform(&FORWARDING);
+        build(&FORWARDING);
         perform(&["ip netns exec world sysctl -w net.ipv4.icmp_echo_ignore_all=1"]);
         let end = "world: consumed in icmp_rcv";
         let told = Watched::new(BEYOND[0], ProbeKind::Icmp).send_until(end);

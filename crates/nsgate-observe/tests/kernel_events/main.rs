@@ -3,6 +3,8 @@
 
 mod drops;
 mod lab;
+#[path = "../network/mod.rs"]
+mod network;
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
@@ -11,13 +13,13 @@ use nsgate_core::trace::{KernelEvent, KernelEventKind, ProbeKind};
 use nsgate_kernel::netns::Netns;
 use nsgate_observe::FIRST_TAPS;
 
-use self::lab::{BEYOND, FORWARDING, Watched, build, in_words, perform, test};
+use self::lab::{BEYOND, Watched, in_words, test};
+use self::network::{FORWARDING, build, perform};
 
 #[test]
 fn a_packet_is_followed_through_every_hook_to_its_end() {
     test(|| {
-        build();
-        perform(&FORWARDING);
+        build(&FORWARDING);
         for (destination, end) in BEYOND.into_iter().zip(["icmp_rcv", "icmpv6_rcv"]) {
             let end = format!("world: consumed in {end}");
             let told = Watched::new(destination, ProbeKind::Icmp).send_until(&end);
@@ -50,7 +52,7 @@ fn a_packet_is_followed_through_every_hook_to_its_end() {
 #[test]
 fn a_drop_is_told_with_its_reason_and_place() {
     test(|| {
-        build();
+        build(&[]);
         let cases = [
             (&BEYOND[0], "IP_INADDRERRORS in ip_error", "host: Prerouting last"),
             (&BEYOND[1], "IP_INADDRERRORS in ip6_forward", "host: Prerouting last"),
@@ -77,8 +79,7 @@ fn a_drop_is_told_with_its_reason_and_place() {
 #[test]
 fn what_the_other_end_refuses_is_told_with_its_answer() {
     test(|| {
-        build();
-        perform(&FORWARDING);
+        build(&FORWARDING);
         let told =
             Watched::new(BEYOND[0], ProbeKind::Udp(9)).send_until("world: dropped for NO_SOCKET in __udp4_lib_rcv");
         let refused = told.words().into_iter().filter(|words| words == "world: sends ICMP 3/3").count();
@@ -94,7 +95,7 @@ fn what_the_other_end_refuses_is_told_with_its_answer() {
 #[test]
 fn a_next_hop_that_nobody_holds_fails() {
     test(|| {
-        build();
+        build(&[]);
         let end = "ns_1: dropped for NEIGH_FAILED in neigh_invalidate";
         let told = Watched::new("1.1.1.77", ProbeKind::Icmp).send_until(end);
         let way = told.way_to(end);
@@ -105,8 +106,7 @@ fn a_next_hop_that_nobody_holds_fails() {
 #[test]
 fn more_taps_tell_more_places_of_one_namespace() {
     test(|| {
-        build();
-        perform(&FORWARDING);
+        build(&FORWARDING);
         let mut watched = Watched::new(BEYOND[0], ProbeKind::Icmp);
         let host = Netns::host().unwrap();
         watched.events.tap(&[&host], &[10, -90]);
@@ -170,7 +170,7 @@ fn an_answer_is_known_although_both_ends_are_translated() {
 #[test]
 fn two_watches_stand_beside_each_other() {
     test(|| {
-        build();
+        build(&[]);
         let first = Watched::new("1.1.1.3", ProbeKind::Icmp);
         let second = Watched::new("1.1.1.3", ProbeKind::Icmp);
         drop(first);
@@ -190,7 +190,7 @@ fn two_watches_stand_beside_each_other() {
 #[test]
 fn what_is_not_the_probes_is_not_told() {
     test(|| {
-        build();
+        build(&[]);
         let watched = Watched::new("1.1.1.3", ProbeKind::Icmp);
         let mut other = Watched::new("1.1.1.3", ProbeKind::Udp(9));
         other.sender.send().unwrap();
@@ -204,8 +204,7 @@ fn what_is_not_the_probes_is_not_told() {
 #[test]
 fn every_fragment_is_told_of_and_none_is_lost() {
     test(|| {
-        build();
-        perform(&FORWARDING);
+        build(&FORWARDING);
         for (destination, end) in BEYOND.into_iter().zip(["icmp_rcv", "icmpv6_rcv"]) {
             let end = format!("world: consumed in {end}");
             let told = Watched::sized(destination, ProbeKind::Icmp, 3000).send_until(&end).told;
