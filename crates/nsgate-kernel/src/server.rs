@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use nsgate_core::model::Transport;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::Error;
@@ -20,7 +21,7 @@ const MOST: usize = 64;
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    // Its end is the sign to stop.
+    // Its end is the sign to stop; of a service that hangs, the socket itself.
     running: Option<OwnedFd>,
     thread: Option<JoinHandle<()>>,
 }
@@ -30,14 +31,7 @@ impl Server {
     ///
     /// Over UDP, a service of the unspecified address answers from the address that the route back suggests.
     pub fn start(netns: &Netns, transport: Transport, address: SocketAddr) -> Result<Self, Error> {
-        let failed = |error: std::io::Error| {
-            let protocol = match transport {
-                Transport::Tcp => "tcp",
-                Transport::Udp => "udp",
-            };
-            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-            Error::new("serve", format!("{protocol} {address} in {}", netns.name()), errno)
-        };
+        let failed = |error: std::io::Error| failed(netns, transport, address, &error);
         let service = netns.run(|| Service::open(transport, address))?.map_err(failed)?;
         let address = service.address().map_err(failed)?;
         let (stop, running) = pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?;
@@ -46,6 +40,14 @@ impl Server {
             .spawn(move || service.run(&stop))
             .map_err(failed)?;
         Ok(Self { address, running: Some(running), thread: Some(thread) })
+    }
+
+    /// Starts a service that hangs: it listens with the shortest queue that the kernel gives, and takes nothing from it.
+    pub fn hang(netns: &Netns, transport: Transport, address: SocketAddr) -> Result<Self, Error> {
+        let failed = |error: std::io::Error| failed(netns, transport, address, &error);
+        let socket = netns.run(|| hang(transport, address).map_err(std::io::Error::from))?.map_err(failed)?;
+        let bound = rustix::net::getsockname(&socket).ok().and_then(|bound| SocketAddr::try_from(bound).ok());
+        Ok(Self { address: bound.unwrap_or(address), running: Some(socket), thread: None })
     }
 
     /// Where it listens.
@@ -62,6 +64,34 @@ impl Drop for Server {
             let _ = thread.join();
         }
     }
+}
+
+fn failed(netns: &Netns, transport: Transport, address: SocketAddr, error: &std::io::Error) -> Error {
+    let protocol = match transport {
+        Transport::Tcp => "tcp",
+        Transport::Udp => "udp",
+    };
+    let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
+    Error::new("serve", format!("{protocol} {address} in {}", netns.name()), errno)
+}
+
+/// A socket with the shortest queue.
+fn hang(transport: Transport, address: SocketAddr) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let kind = match transport {
+        Transport::Tcp => SocketType::STREAM,
+        Transport::Udp => SocketType::DGRAM,
+    };
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    if transport == Transport::Udp {
+        // The kernel makes it as large as the least it allows.
+        sockopt::set_socket_recv_buffer_size(&socket, 0)?;
+    }
+    rustix::net::bind(&socket, &address)?;
+    if transport == Transport::Tcp {
+        rustix::net::listen(&socket, 0)?;
+    }
+    Ok(socket)
 }
 
 /// What a service listens with.

@@ -28,7 +28,7 @@ pub(super) fn after_routing(loss: &Loss<'_>) -> Option<Verdict> {
 }
 
 /// Who drops the packet: as the packet filter's own trace told, or else as its rules would have it.
-fn lost<'a>(loss: &Loss<'a>, passage: &Passage<'a>) -> Option<(Hook, Decision<'a>)> {
+pub(super) fn lost<'a>(loss: &Loss<'a>, passage: &Passage<'a>) -> Option<(Hook, Decision<'a>)> {
     told::dropped_by(loss).or_else(|| passage.lost())
 }
 

@@ -277,13 +277,7 @@ pub(crate) fn rule(family: Family, priority: u32, action: RuleAction) -> Rule {
 fn veth(index: u32, link: &str, addresses: &[&str], peer: (&str, u32)) -> Link {
     let mut settings4 = vec![0; 33];
     settings4[Setting::Forwarding.place(Family::V4).unwrap()] = 1;
-    let addresses = addresses.iter().map(|a| Address {
-        net: a.parse().unwrap(),
-        peer: None,
-        broadcast: None,
-        flags: AddressFlags { permanent: true, ..AddressFlags::default() },
-        protocol: 0,
-    });
+    let addresses = addresses.iter().map(|a| address(a));
     Link {
         index: LinkIndex(index),
         name: link.parse().unwrap(),
@@ -307,6 +301,11 @@ fn veth(index: u32, link: &str, addresses: &[&str], peer: (&str, u32)) -> Link {
         settings4,
         settings6: vec![0; 60],
     }
+}
+
+pub(crate) fn address(net: &str) -> Address {
+    let flags = AddressFlags { permanent: true, ..AddressFlags::default() };
+    Address { net: net.parse().unwrap(), peer: None, broadcast: None, flags, protocol: 0 }
 }
 
 fn hold(netns: &mut Namespace, link: u32, address: &str) {

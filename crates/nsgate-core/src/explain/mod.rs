@@ -10,19 +10,24 @@ mod advertisement;
 mod answer;
 mod bridge;
 mod cause;
+mod checksum;
 mod delivered;
 mod evidence;
 mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod forwarding;
+mod fragment;
 mod gate;
 mod let_pass;
 mod link;
 mod loss;
 mod martian;
+mod masquerade;
 mod mend;
 mod neighbour;
+mod neighbour_table;
+mod overload;
 mod owner;
 mod passage;
 mod permission;
@@ -34,8 +39,10 @@ mod resolution;
 mod resolver;
 mod reverse_path;
 mod route;
+mod security;
 mod service;
 mod size;
+mod stale;
 mod told;
 mod too_big;
 mod tracking;
@@ -45,6 +52,7 @@ mod ttl;
 mod tunnel;
 mod turn;
 mod uncertain;
+mod unwanted;
 mod upstream;
 mod verdict;
 mod way_back;
@@ -82,6 +90,7 @@ type Check = fn(&Loss<'_>) -> Option<Verdict>;
 /// The causes in the order in which the kernel meets them on a packet's way.
 const ORDER: &[Check] = &[
     address::duplicate,
+    stale::entry,
     publication::hairpin,
     publication::untranslated,
     publication::target_wrong,
@@ -99,8 +108,11 @@ const ORDER: &[Check] = &[
     prefix::wrong,
     ttl::circle,
     neighbour::wrong_address,
+    neighbour_table::full,
+    fragment::lost,
     size::exceeded,
     traffic_control::on_ingress,
+    unwanted::translated,
     filter::of_resolution,
     filter::across_a_bridge,
     tracking::full,
@@ -120,7 +132,11 @@ const ORDER: &[Check] = &[
     route::missing,
     reverse_path::refused,
     ttl::expired,
+    masquerade::without_address,
+    checksum::bad,
     filter::after_routing,
+    security::refused,
+    overload::full,
     translation::exhausted,
     traffic_control::on_egress,
     program::of_sender,

@@ -2,6 +2,8 @@
 //!
 //! The hooks are asked in the kernel's order; what one does to the packet (a translation, a mark) the next one sees.
 
+use std::net::IpAddr;
+
 use nsgate_packet::Transport;
 
 use super::{Loss, Stage};
@@ -23,26 +25,20 @@ pub(super) struct Passage<'a> {
 impl<'a> Passage<'a> {
     /// The way of a lost packet through the namespace that lost it.
     pub(super) fn of(loss: &Loss<'a>) -> Option<Self> {
-        let entered = match loss.stage {
-            Stage::Entered(link) => Some(Device::from(link)),
-            Stage::Made => None,
-            Stage::Left(_) => return None,
-        };
-        let bytes = loss.last.map(|s| s.bytes.clone()).or_else(|| made_here(loss))?;
-        let subject = Subject {
-            layer: Layer::Ip,
-            netns: loss.netns,
-            packet: bytes,
-            ethernet: loss.last.and_then(|s| s.ethernet.clone()),
-            entered,
-            leaves: None,
-            mark: Some(0),
-            connection: connection(loss),
-        };
-        subject.ip()?;
+        Some(Self::run_from(loss, subject(loss)?))
+    }
+
+    /// The same as if another source had sent it.
+    pub(super) fn of_another_source(loss: &Loss<'a>, source: IpAddr) -> Option<Self> {
+        let mut subject = subject(loss)?;
+        subject.send_from(source);
+        Some(Self::run_from(loss, subject))
+    }
+
+    fn run_from(loss: &Loss<'a>, subject: Subject<'a>) -> Self {
         let mut passage = Self { walks: Vec::new(), route: None };
         passage.run(loss, subject);
-        Some(passage)
+        passage
     }
 
     /// The way of a request through a namespace that it passed, as the rules there would have it now.
@@ -155,6 +151,26 @@ impl<'a> Passage<'a> {
     pub(super) fn at(&self, hook: Hook) -> Option<&Walk<'a>> {
         self.walks.iter().find(|(h, _)| *h == hook).map(|(_, walk)| walk)
     }
+}
+
+/// The lost packet as it comes to the first hook of the namespace that lost it.
+fn subject<'a>(loss: &Loss<'a>) -> Option<Subject<'a>> {
+    let entered = match loss.stage {
+        Stage::Entered(link) => Some(Device::from(link)),
+        Stage::Made => None,
+        Stage::Left(_) => return None,
+    };
+    let subject = Subject {
+        layer: Layer::Ip,
+        netns: loss.netns,
+        packet: loss.last.map(|s| s.bytes.clone()).or_else(|| made_here(loss))?,
+        ethernet: loss.last.and_then(|s| s.ethernet.clone()),
+        entered,
+        leaves: None,
+        mark: Some(0),
+        connection: connection(loss),
+    };
+    subject.ip().is_some().then_some(subject)
 }
 
 /// The state in which connection tracking has the packet.

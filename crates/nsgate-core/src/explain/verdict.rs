@@ -123,6 +123,13 @@ impl Verdict {
         self
     }
 
+    /// With more evidence.
+    #[must_use]
+    pub fn shown_by_all(mut self, evidence: impl IntoIterator<Item = Evidence>) -> Self {
+        self.evidence.extend(evidence);
+        self
+    }
+
     /// With this mend.
     #[must_use]
     pub fn mended_by(mut self, fix: Plan) -> Self {

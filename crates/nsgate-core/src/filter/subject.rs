@@ -184,6 +184,11 @@ impl Subject<'_> {
         self.rewrite(false, Some(destination), None);
     }
 
+    /// Puts another source into the packet.
+    pub fn send_from(&mut self, source: IpAddr) {
+        self.rewrite(true, Some(source), None);
+    }
+
     /// The packet that answers this one, on its way back over the same interfaces.
     #[must_use]
     pub fn answered(&self) -> Self {

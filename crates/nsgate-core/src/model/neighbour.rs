@@ -47,6 +47,13 @@ pub struct NeighbourTable {
     pub refused: u64,
 }
 
+impl NeighbourTable {
+    /// Whether no more entries are made.
+    pub fn is_full(&self) -> bool {
+        self.entries >= self.hard_limit
+    }
+}
+
 /// The state of a neighbour entry (NUD_*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -36,7 +36,8 @@ pub(super) fn fix(plan: &Plan) -> Result<(Observed, Option<String>)> {
 /// Starts a service.
 pub(super) fn serve(serve: &Serve) -> Result<Server> {
     let netns = Netns::open(&serve.netns)?;
-    Ok(Server::start(&netns, serve.protocol, SocketAddr::new(serve.address, serve.port))?)
+    let start = if serve.hangs { Server::hang } else { Server::start };
+    Ok(start(&netns, serve.protocol, SocketAddr::new(serve.address, serve.port))?)
 }
 
 /// Waits until everything that was set up carries packets: a probe sent before would blame the wrong thing.

@@ -6,7 +6,7 @@ use nsgate_core::explain::Cause;
 use super::Lab;
 
 /// Every lab's name and file; the first is the one that runs when none is named.
-pub(crate) const LABS: [(&str, &str); 86] = [
+pub(crate) const LABS: [(&str, &str); 96] = [
     ("article", include_str!("../../labs/article.toml")),
     ("dnat", include_str!("../../labs/dnat.toml")),
     ("router", include_str!("../../labs/router.toml")),
@@ -93,22 +93,26 @@ pub(crate) const LABS: [(&str, &str); 86] = [
     ("bridge-filtered", include_str!("../../labs/bridge-filtered.toml")),
     ("qdisc-drop", include_str!("../../labs/qdisc-drop.toml")),
     ("qdisc-drop-v6", include_str!("../../labs/qdisc-drop-v6.toml")),
+    ("snat-unwanted", include_str!("../../labs/snat-unwanted.toml")),
+    ("masquerade-no-address", include_str!("../../labs/masquerade-no-address.toml")),
+    ("masquerade-no-address-v6", include_str!("../../labs/masquerade-no-address-v6.toml")),
+    ("checksum-bad", include_str!("../../labs/checksum-bad.toml")),
+    ("conntrack-stale", include_str!("../../labs/conntrack-stale.toml")),
+    ("service-overloaded", include_str!("../../labs/service-overloaded.toml")),
+    ("service-overloaded-udp", include_str!("../../labs/service-overloaded-udp.toml")),
+    ("service-overloaded-v6", include_str!("../../labs/service-overloaded-v6.toml")),
+    ("fragment-lost", include_str!("../../labs/fragment-lost.toml")),
+    ("fragment-lost-egress", include_str!("../../labs/fragment-lost-egress.toml")),
 ];
 
 /// The causes that no lab shows, and why.
-const WITHOUT: [(Cause, &str); 15] = [
+const WITHOUT: [(Cause, &str); 9] = [
     (Cause::NeighbourTableFull, "its limits are those of the whole machine, and a sandbox cannot reach them"),
     (Cause::BpfDrop, "the kernel lets nobody but root load such programs"),
     (Cause::SecurityDrop, "the policy of a security module is that of the whole machine"),
     (Cause::XfrmDrop, "nsgate does not name it yet"),
-    (Cause::FragmentLost, "nsgate does not name it yet"),
-    (Cause::ChecksumBad, "nsgate does not name it yet"),
-    (Cause::ServiceOverloaded, "nsgate does not name it yet"),
     (Cause::RouterAdvertisementLost, "nothing in a sandbox sends router advertisements"),
-    (Cause::SnatUnwanted, "nsgate does not name it yet"),
-    (Cause::MasqueradeNoAddress, "nsgate does not name it yet"),
     (Cause::ConntrackFull, "its limit is that of the whole machine, and a sandbox cannot change it"),
-    (Cause::ConntrackStale, "nsgate does not name it yet"),
     (Cause::ResolverUnreachable, "nothing in a sandbox serves names"),
     (Cause::NotPermitted, "there is nothing to see where nothing may be seen"),
     (Cause::Uncertain, "a loss that nsgate cannot explain cannot be had on purpose"),

@@ -17,7 +17,7 @@ pub(super) fn trace(trace: &Trace) -> Result<(Answer, Option<String>)> {
         kind: trace.kind,
         size: trace.size.unwrap_or(trace.kind.usual_size()),
         source: None,
-        dont_fragment: trace.size.is_some(),
+        dont_fragment: trace.dont_fragment,
     };
     let (world, observation, _) = observe(&probe, Duration::from_millis(trace.wait_milliseconds), false)?;
     let report = explain(&world, &observation);

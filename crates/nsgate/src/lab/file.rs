@@ -88,7 +88,7 @@ pub(crate) struct Line {
     pub(crate) step: plan::Step,
 }
 
-/// A service that sends back what it gets.
+/// A service that sends back what it gets. One that stands where another did takes its place.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Serve {
@@ -102,6 +102,9 @@ pub(crate) struct Serve {
     pub(crate) address: IpAddr,
     /// The port it listens at.
     pub(crate) port: u16,
+    /// It hangs: it listens, and takes nothing from its queue.
+    #[serde(default)]
+    pub(crate) hangs: bool,
 }
 
 /// Packets to send, and what must become of them.
@@ -114,8 +117,10 @@ pub(crate) struct Probe {
     pub(crate) to: IpAddr,
     /// What they are.
     pub(crate) kind: ProbeKind,
-    /// How many bytes they carry, if not the usual; then they may not be cut into fragments.
+    /// How many bytes they carry, if not the usual.
     pub(crate) size: Option<u32>,
+    /// They may not be cut into fragments; so where a size is given, unless the lab says otherwise.
+    pub(crate) dont_fragment: bool,
     /// How many.
     pub(crate) count: u16,
     /// How long to wait for the answers.
@@ -226,8 +231,10 @@ pub(crate) struct Trace {
     pub(crate) to: IpAddr,
     /// What it is.
     pub(crate) kind: ProbeKind,
-    /// How many bytes it carries, if not the usual; then it may not be cut into fragments.
+    /// How many bytes it carries, if not the usual.
     pub(crate) size: Option<u32>,
+    /// It may not be cut into fragments; so where a size is given, unless the lab says otherwise.
+    pub(crate) dont_fragment: bool,
     /// How long to wait for an answer.
     pub(crate) wait_milliseconds: u64,
     /// Whether to wait until all that was set up carries packets.
@@ -376,6 +383,8 @@ struct RawProbe {
     protocol: Protocol,
     port: Option<u16>,
     size: Option<u32>,
+    #[serde(default)]
+    fragments: bool,
     #[serde(default = "one")]
     count: u16,
     wait_milliseconds: Option<u64>,
@@ -390,7 +399,8 @@ impl TryFrom<RawProbe> for Probe {
     type Error = String;
 
     fn try_from(raw: RawProbe) -> Result<Self, String> {
-        let RawProbe { from, to, protocol, port, size, count, wait_milliseconds, settled, expect, watch } = raw;
+        let RawProbe { from, to, protocol, port, size, fragments, count, wait_milliseconds, settled, expect, watch } =
+            raw;
         if !(1..=100).contains(&count) {
             return Err("count is from 1 to 100".into());
         }
@@ -399,7 +409,8 @@ impl TryFrom<RawProbe> for Probe {
         }
         let kind = protocol.kind(port)?;
         let wait_milliseconds = wait_milliseconds.unwrap_or_else(|| usual_wait(expect));
-        Ok(Self { from, to, kind, size, count, wait_milliseconds, settled, expect, watch })
+        let dont_fragment = size.is_some() && !fragments;
+        Ok(Self { from, to, kind, size, dont_fragment, count, wait_milliseconds, settled, expect, watch })
     }
 }
 
@@ -413,6 +424,8 @@ struct RawTrace {
     protocol: Protocol,
     port: Option<u16>,
     size: Option<u32>,
+    #[serde(default)]
+    fragments: bool,
     wait_milliseconds: Option<u64>,
     #[serde(default = "yes")]
     settled: bool,
@@ -423,9 +436,10 @@ impl TryFrom<RawTrace> for Trace {
     type Error = String;
 
     fn try_from(raw: RawTrace) -> Result<Self, String> {
-        let RawTrace { from, to, protocol, port, size, wait_milliseconds, settled, expect } = raw;
+        let RawTrace { from, to, protocol, port, size, fragments, wait_milliseconds, settled, expect } = raw;
         let wait_milliseconds = wait_milliseconds.unwrap_or(LONG_ENOUGH);
-        Ok(Self { from, to, kind: protocol.kind(port)?, size, wait_milliseconds, settled, expect })
+        let dont_fragment = size.is_some() && !fragments;
+        Ok(Self { from, to, kind: protocol.kind(port)?, size, dont_fragment, wait_milliseconds, settled, expect })
     }
 }
 

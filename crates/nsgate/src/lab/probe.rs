@@ -47,7 +47,7 @@ fn observe(probe: &Probe) -> Result<Observation> {
         kind: probe.kind,
         size: probe.size.unwrap_or(probe.kind.usual_size()),
         source: None,
-        dont_fragment: probe.size.is_some(),
+        dont_fragment: probe.dont_fragment,
     };
     let mut namespaces: Vec<NetnsName> = probe.watch.iter().map(|watch| watch.at.netns.clone()).collect();
     namespaces.dedup();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use nsgate_core::explain::Report;
 use nsgate_core::model::conntrack::Entry;
-use nsgate_core::model::{Sysctl, World};
+use nsgate_core::model::{NetnsName, Sysctl, Transport, World};
 use nsgate_core::plan::Plan;
 use nsgate_core::trace::Observation;
 use nsgate_kernel::server::Server;
@@ -15,9 +15,16 @@ use super::{Action, Interface, Outcome, Step, build, diagnose, look, probe};
 /// The running lab. Its services end with it.
 #[derive(Default)]
 pub(crate) struct Stage {
-    services: Vec<Server>,
+    services: Vec<Service>,
     /// What the last verdict says mends it.
     fix: Plan,
+}
+
+/// A service, and where it listens.
+struct Service {
+    at: (NetnsName, Transport, u16),
+    /// Nothing is asked of it but to run.
+    _server: Server,
 }
 
 /// A step that was performed.
@@ -102,7 +109,9 @@ impl Stage {
         match action {
             Action::Run(lines) => build::run(lines),
             Action::Serve(serve) => {
-                self.services.push(build::serve(serve)?);
+                let at = (serve.netns.clone(), serve.protocol, serve.port);
+                self.services.retain(|service| service.at != at);
+                self.services.push(Service { at, _server: build::serve(serve)? });
                 Ok((Observed::Listening, None))
             }
             Action::Probe(probe) => {

@@ -25,18 +25,21 @@ fn inside(netns: &NetnsName, command: &str) -> String {
     if netns.is_host() { command.to_owned() } else { format!("ip netns exec {netns} {command}") }
 }
 
-fn traced(Trace { from, to, kind, size, .. }: &Trace) -> String {
-    let size = size.map_or_else(String::new, |size| format!(" --size {size} --dont-fragment"));
+fn traced(Trace { from, to, kind, size, dont_fragment, .. }: &Trace) -> String {
+    let whole = if *dont_fragment { " --dont-fragment" } else { "" };
+    let size = size.map_or_else(String::new, |size| format!(" --size {size}{whole}"));
     format!("nsgate trace {from} {to} --{kind}{size}")
 }
 
-fn service(Serve { netns, protocol, address, port }: &Serve) -> String {
+fn service(Serve { netns, protocol, address, port, hangs }: &Serve) -> String {
     let datagrams = if *protocol == Transport::Udp { " -u" } else { "" };
-    inside(netns, &format!("ncat -lk{datagrams} {address} {port} -e /bin/cat &"))
+    // A program that is stopped takes nothing from its queue.
+    let stopped = if *hangs { "; kill -STOP $!" } else { "" };
+    inside(netns, &format!("ncat -lk{datagrams} {address} {port} -e /bin/cat &{stopped}"))
 }
 
 /// The captures first, then the probe: that is the order in which they must be typed, too.
-fn probe_lines(Probe { from, to, kind, size, count, watch, .. }: &Probe) -> Vec<String> {
+fn probe_lines(Probe { from, to, kind, size, dont_fragment, count, watch, .. }: &Probe) -> Vec<String> {
     let filter = kind.name().replace("icmp", if to.is_ipv6() { "icmp6" } else { "icmp" });
     let captures = watch.iter().map(|watch| {
         let port = if watch.destination.is_some() { None } else { kind.port() };
@@ -44,7 +47,9 @@ fn probe_lines(Probe { from, to, kind, size, count, watch, .. }: &Probe) -> Vec<
         inside(&watch.at.netns, &format!("tcpdump -n -i {} {filter}{port} &", watch.at.dev))
     });
     let command = match (kind, size) {
-        (ProbeKind::Icmp, Some(size)) => format!("ping -c {count} -M do -s {size} {to}"),
+        (ProbeKind::Icmp, Some(size)) => {
+            format!("ping -c {count} -M {} -s {size} {to}", if *dont_fragment { "do" } else { "dont" })
+        }
         (ProbeKind::Icmp, None) => format!("ping -c {count} {to}"),
         (ProbeKind::Tcp(port), _) => format!("nc -z {to} {port}"),
         (ProbeKind::Udp(port), _) => format!("nc -u -z {to} {port}"),
