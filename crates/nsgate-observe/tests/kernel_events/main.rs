@@ -123,8 +123,7 @@ fn more_taps_tell_more_places_of_one_namespace() {
 #[test]
 fn an_answer_is_known_although_both_ends_are_translated() {
     test(|| {
-        build();
-        perform(&FORWARDING);
+        build(&FORWARDING);
         for (own, service, outside, family) in [
             ("1.1.1.3", "10.20.30.1:5353", "10.20.30.182:7000", "ip"),
             ("fd01::3", "[fd30::1]:5353", "[fd30::182]:7000", "ip6"),
