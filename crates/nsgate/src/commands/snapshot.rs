@@ -1,19 +1,18 @@
 //! `nsgate snapshot`: the machine's network namespaces with all that decides a packet's fate, as JSON or for people.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use clap::Args;
 use nsgate_core::model::NetnsName;
 use nsgate_core::model::saved::{LONGEST, Saved};
 use nsgate_kernel::snapshot::{self, Reach};
 
 use crate::exit::{Failure, FailureKind, Outcome};
-use crate::output::{Output, human, json_line};
+use crate::output::{Output, file, human, json_line};
 
 /// Save or show what is: every network namespace with all that decides a packet's fate.
 #[derive(Debug, Args)]
@@ -42,7 +41,7 @@ pub(crate) fn run(args: &SnapshotArgs, output: &mut Output) -> Result<Outcome, F
     };
     match (&args.show, &args.output) {
         (Some(_), _) => output.write(&human::snapshot::show(&saved))?,
-        (None, Some(file)) => write(file, &saved)?,
+        (None, Some(file)) => file::put(file, |to| json_line(&saved, to))?,
         (None, None) => output.json_line(&saved)?,
     }
     Ok(Outcome::Yes)
@@ -61,27 +60,4 @@ fn read(path: &Path) -> anyhow::Result<Saved> {
     let file = fs::File::open(path).with_context(|| path.display().to_string())?;
     file.take(LONGEST as u64 + 1).read_to_end(&mut text).with_context(|| path.display().to_string())?;
     Saved::read(&text).with_context(|| path.display().to_string())
-}
-
-/// Puts a file in place at once and whole, for its owner alone: it tells the wiring of the machine.
-fn write(path: &Path, saved: &Saved) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::new(FailureKind::Environment, anyhow!(error).context(format!("cannot write {}", path.display())))
-    };
-    if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
-        let error = anyhow!("{} is there and not a plain file", path.display());
-        return Err(Failure::new(FailureKind::Usage, error));
-    }
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(format!(".{}", std::process::id()));
-    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).and_then(|mut file| {
-        let put = json_line(saved, &mut file).and_then(|()| file.sync_all());
-        let put = put.and_then(|()| fs::rename(&unfinished, path));
-        if put.is_err() {
-            // The file was made a moment ago by this very function.
-            let _ = fs::remove_file(&unfinished);
-        }
-        put
-    });
-    written.map_err(failed)
 }

@@ -3,6 +3,7 @@
 mod fix;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -16,7 +17,7 @@ use self::fix::Manner;
 pub(crate) use self::fix::Mended;
 use crate::exit::{Failure, Outcome};
 use crate::inquiry::{Asked, Destination, Findings, Question, Trouble};
-use crate::output::{Output, human, json};
+use crate::output::{Output, html, human, json};
 
 /// Follow one probe packet, and say where it is lost, why, and what mends it.
 #[derive(Debug, Args)]
@@ -83,6 +84,10 @@ pub(crate) struct TraceArgs {
     /// Answer as JSON
     #[arg(short, long)]
     json: bool,
+
+    /// Draw the answer on a page for a browser, too; a page that is there is replaced, any other file is not
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// What kind of probe is sent.
@@ -132,6 +137,7 @@ impl TraceArgs {
 /// Traces, and shows what was found.
 pub(crate) fn run(args: &TraceArgs, output: &mut Output) -> Result<Outcome, Failure> {
     let question = args.question();
+    args.html.as_deref().map_or(Ok(()), html::may_replace)?;
     let findings = match question.find_out() {
         Ok(findings) => findings,
         Err(Trouble::Kernel(error)) => return unsent(&question.asked(None), error, args.json, output),
@@ -141,6 +147,7 @@ pub(crate) fn run(args: &TraceArgs, output: &mut Output) -> Result<Outcome, Fail
         return mend(args, &question, findings, output);
     }
     show(args, &findings, &[], output)?;
+    draw(args, &findings, &[], output)?;
     Ok(outcome(&findings))
 }
 
@@ -158,6 +165,7 @@ fn mend(args: &TraceArgs, question: &Question, findings: Findings, output: &mut 
     } else {
         show(args, &last, &done, output)?;
     }
+    draw(args, &last, &done, output)?;
     Ok(outcome(&last))
 }
 
@@ -178,6 +186,14 @@ fn show(args: &TraceArgs, findings: &Findings, mended: &[Mended], output: &mut O
         output.write(&human::trace::show(asked, world, observation, report, args.details))?;
         output.write(&human::trace::share(*flows))?;
     }
+    Ok(())
+}
+
+/// Draws what was found on a page, where that was asked for.
+fn draw(args: &TraceArgs, findings: &Findings, mended: &[Mended], output: &mut Output) -> Result<(), Failure> {
+    let Some(file) = &args.html else { return Ok(()) };
+    html::write(file, findings, mended)?;
+    output.note(&format!("The page is {}", file.display()));
     Ok(())
 }
 

@@ -1,11 +1,14 @@
-//! Where words are made and written: text for people, JSON for programs.
+//! Where words are made and written: text for people, JSON for programs, a page for a browser.
 //!
 //! Standard output carries the answer and nothing else; everything that goes beside it stands on standard error. Colour
 //! never says anything that the words do not say.
 
+pub(crate) mod file;
+pub(crate) mod html;
 pub(crate) mod human;
 pub(crate) mod json;
 pub(crate) mod style;
+pub(crate) mod telling;
 pub(crate) mod told;
 
 use std::io::{self, Write};

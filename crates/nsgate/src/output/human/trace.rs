@@ -10,6 +10,7 @@ use nsgate_core::trace::{Header, Leg, Observation, Sight, Way};
 use super::{WIDTH, wrap, wrap_to};
 use crate::inquiry::{Asked, Flows};
 use crate::output::style::{BAD, FAINT, GOOD, HEADING, TYPED, paint};
+use crate::output::telling::{carries, is_resolution, telling};
 use crate::output::told;
 
 /// The whole answer.
@@ -73,7 +74,7 @@ fn headline(what: &Asked, world: &World, verdict: &Verdict) -> String {
 }
 
 /// A text with each namespace called as people call it. Commands are left alone: they take the names that tools know.
-fn titled(world: &World, text: &str) -> String {
+pub(in crate::output) fn titled(world: &World, text: &str) -> String {
     let mut text = text.to_owned();
     for netns in world.namespaces.iter().filter(|netns| netns.title() != &netns.name) {
         let (name, title) = (netns.name.as_str(), netns.title().as_str());
@@ -207,52 +208,6 @@ fn packet(sight: &Sight, before: Option<&Sight>) -> String {
         _ => "",
     };
     format!("{word}{source} > {destination} ttl {}{rewritten}", header.ttl)
-}
-
-/// The sights that tell something new. Of a connection whose data was lost these are its opening and what was lost.
-fn telling(observation: &Observation) -> Vec<Sight> {
-    let all = &observation.journey.sights;
-    let opening = all.iter().take_while(|sight| !carries(sight)).cloned();
-    let sights: Vec<Sight> = match observation.of_lost_data() {
-        Some(lost) => opening.chain(lost.journey.sights.into_iter().filter(|s| s.header.segment.is_some())).collect(),
-        None => all.clone(),
-    };
-    let mut sights: Vec<Sight> = sights.into_iter().chain(observation.journey.carried.iter().cloned()).collect();
-    sights.sort_by_key(|sight| sight.time);
-    let mut telling: Vec<Sight> = Vec::new();
-    for sight in sights {
-        let again = telling.iter().any(|before| is_repeated(before, &sight));
-        if !again && (!is_resolution(&sight) || unanswered(observation)) {
-            telling.push(sight);
-        }
-    }
-    telling
-}
-
-/// Whether it is a segment with data.
-fn carries(sight: &Sight) -> bool {
-    sight.header.segment.is_some_and(|segment| segment.length > 0)
-}
-
-/// Whether a packet passed here once more: repeated by its sender, or one more of a connection's many segments.
-fn is_repeated(before: &Sight, sight: &Sight) -> bool {
-    let place = |s: &Sight| (s.netns.clone(), s.link, s.way, s.leg, ends(&s.header), s.tunnel.is_some());
-    let another_question = matches!(sight.leg, Leg::Question | Leg::Reply | Leg::Error | Leg::Redirect);
-    let reset = before.header.reset == sight.header.reset;
-    !another_question && reset && place(before) == place(sight) && carries(before) == carries(sight)
-}
-
-fn ends(header: &Header) -> [(IpAddr, Option<u16>); 2] {
-    [(header.source, header.source_port), (header.destination, header.destination_port)]
-}
-
-fn is_resolution(sight: &Sight) -> bool {
-    matches!(sight.leg, Leg::Question | Leg::Reply)
-}
-
-/// Whether nothing but questions for a neighbour was seen, so that they are what there is to show.
-fn unanswered(observation: &Observation) -> bool {
-    observation.journey.of(Leg::Request).next().is_none()
 }
 
 fn evidence_line(evidence: &Evidence) -> String {

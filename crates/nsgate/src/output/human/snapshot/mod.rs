@@ -2,7 +2,7 @@
 
 mod namespace;
 mod obstacles;
-mod time;
+pub(in crate::output) mod time;
 mod wiring;
 
 use std::fmt::Write;

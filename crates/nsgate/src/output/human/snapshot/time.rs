@@ -1,7 +1,7 @@
 //! A moment as people write it.
 
 /// Seconds since 1970 as date and time of day in UTC.
-pub(super) fn utc(seconds: u64) -> String {
+pub(in crate::output) fn utc(seconds: u64) -> String {
     // No clock of ours goes further than the year 9999.
     let seconds = seconds.min(253_402_300_799);
     let (year, month, day) = date(seconds / 86_400);
