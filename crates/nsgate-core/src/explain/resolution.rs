@@ -6,7 +6,7 @@ use super::{Loss, Stage};
 use crate::model::lookup::Query;
 use crate::model::segment::{Place as At, Segment};
 use crate::model::{Link, Namespace, Neighbour, NeighbourState};
-use crate::trace::{Leg, Sight, Way};
+use crate::trace::{Leg, NeighbourEvent, Sight, Way};
 
 /// A question for a next hop that nobody answered.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub(super) struct Unresolved<'a> {
     pub(super) question: Option<&'a Sight>,
     /// The asker's neighbour entry, where it has one.
     pub(super) entry: Option<&'a Neighbour>,
+    /// Whether the kernel told that it gave the neighbour up while the probe was under way.
+    pub(super) given_up: bool,
     /// Who could hear it.
     pub(super) segment: Segment<'a>,
 }
@@ -38,7 +40,13 @@ impl<'a> Unresolved<'a> {
         let asked = route.gateway().unwrap_or(loss.destination);
         let question = unanswered(loss, link, asked);
         let entry = entry(loss, link, asked);
-        let in_vain = entry.is_some_and(|e| matches!(e.state, NeighbourState::Failed | NeighbourState::Incomplete));
+        let told = told(loss, link, asked);
+        if told.is_some_and(|event| event.neighbour.state == NeighbourState::Reachable) {
+            return None;
+        }
+        let given_up = told.is_some_and(NeighbourEvent::is_failure);
+        let in_vain =
+            given_up || entry.is_some_and(|e| matches!(e.state, NeighbourState::Failed | NeighbourState::Incomplete));
         (question.is_some() || in_vain).then(|| Self {
             netns: loss.netns,
             link,
@@ -46,6 +54,7 @@ impl<'a> Unresolved<'a> {
             router: route.gateway().is_some(),
             question,
             entry,
+            given_up,
             segment: Segment::of(loss.world, loss.netns, link),
         })
     }
@@ -90,7 +99,59 @@ fn unanswered<'a>(loss: &Loss<'a>, link: &Link, asked: IpAddr) -> Option<&'a Sig
     (!told).then_some(question)
 }
 
+/// What was told of the neighbour last.
+fn told<'a>(loss: &Loss<'a>, link: &Link, asked: IpAddr) -> Option<&'a NeighbourEvent> {
+    let about = |event: &&NeighbourEvent| {
+        let Neighbour { link: at, address, proxy, .. } = event.neighbour;
+        event.netns == loss.netns.name && at == link.index && address == asked && !proxy
+    };
+    loss.observation.neighbour_changes.iter().rfind(about)
+}
+
 fn entry<'a>(loss: &Loss<'a>, link: &Link, asked: IpAddr) -> Option<&'a Neighbour> {
     let here = |e: &Neighbour| e.link == link.index && e.address == asked && !e.proxy;
     loss.observation.neighbours.iter().find(|(netns, e)| *netns == loss.netns.name && here(e)).map(|(_, e)| e)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Fixture, name};
+    use super::*;
+    use crate::trace::Change;
+
+    /// `ns_1` asks for an address that nobody holds; this was told of it meanwhile.
+    fn asking(told: &[(&str, NeighbourState)]) -> Fixture {
+        let mut fixture = Fixture::lan();
+        fixture.observation.probe.destination = "1.1.1.50".parse().unwrap();
+        fixture.seen(Leg::Question, "1.1.1.2", "1.1.1.50", &["ns_1:veth2>"]);
+        let link = fixture.link("ns_1", "veth2").index;
+        fixture.observation.neighbour_changes.extend(told.iter().map(|(address, state)| {
+            let address = address.parse().unwrap();
+            let neighbour = Neighbour { link, address, mac: None, state: *state, proxy: false };
+            NeighbourEvent { netns: name("ns_1"), change: Change::Updated, neighbour }
+        }));
+        fixture
+    }
+
+    #[test]
+    fn that_a_neighbour_was_given_up_is_evidence() {
+        let shown = |told: &[(&str, NeighbourState)]| {
+            let verdict = asking(told).explained();
+            assert_eq!(
+                (verdict.cause.to_string(), verdict.object),
+                ("neighbour-failed".into(), "1.1.1.50 on veth2".into())
+            );
+            verdict.evidence.into_iter().map(|evidence| evidence.text).collect::<Vec<_>>()
+        };
+        let failed = shown(&[("1.1.1.50", NeighbourState::Incomplete), ("1.1.1.50", NeighbourState::Failed)]);
+        assert!(failed.contains(&"1.1.1.50 on veth2 was given up meanwhile".to_owned()), "{failed:?}");
+        let other = shown(&[("1.1.1.51", NeighbourState::Failed)]);
+        assert_eq!(other.len(), failed.len() - 1, "{other:?}");
+    }
+
+    #[test]
+    fn a_neighbour_that_was_told_to_be_there_is_not_waited_for() {
+        let fixture = asking(&[("1.1.1.50", NeighbourState::Failed), ("1.1.1.50", NeighbourState::Reachable)]);
+        assert_ne!(fixture.verdict().0, "neighbour-failed");
+    }
 }

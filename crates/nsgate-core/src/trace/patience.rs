@@ -5,7 +5,9 @@
 //! all the sooner. Wherever an answer may still come from out of sight, from a program or out of a queue, there is no
 //! end but the one that was asked for.
 
-use super::{Journey, KernelEvent, Leg, Probe, ProbeKind, RuleEvent, Sight, Way};
+use std::net::IpAddr;
+
+use super::{Journey, KernelEvent, Leg, NeighbourEvent, Probe, ProbeKind, RuleEvent, Sight, Way};
 use crate::model::lookup::{Query, look_up};
 use crate::model::ruleset::Expression;
 use crate::model::segment::Segment;
@@ -24,6 +26,8 @@ pub struct Underway<'a> {
     pub kernel: &'a [KernelEvent],
     /// What the traces of the packet filters told so far.
     pub rules: &'a [RuleEvent],
+    /// What the neighbour tables told so far.
+    pub neighbours: &'a [NeighbourEvent],
     /// Whether there are two attempts, so that one of them may be given up sooner.
     pub twice: bool,
     /// The namespaces that are watched.
@@ -46,6 +50,9 @@ pub fn over_at(world: &World, underway: &Underway<'_>) -> Option<u64> {
     }
     let last_sight = packets(underway.journey).max_by_key(|sight| sight.time);
     let last = last_sight.map_or(underway.sent, |sight| sight.time.max(underway.sent));
+    if given_up(world, underway, last_sight) {
+        return Some(last + AFTER_A_DROP);
+    }
     let request_is_out = out_of_sight(world, underway, Leg::Request);
     let coming_back = underway.journey.of(Leg::Answer).any(|sight| !sight.header.reset);
     let in_sight = if coming_back { !out_of_sight(world, underway, Leg::Answer) } else { !request_is_out };
@@ -160,14 +167,7 @@ fn may_be_resolved(world: &World, underway: &Underway<'_>, last: Option<&Sight>)
     }
     let here = last.map_or(&underway.probe.from, |sight| &sight.netns);
     let Some(netns) = world.namespace(here) else { return true };
-    let query = match last {
-        Some(sight) if sight.way == Way::In => {
-            Query::passing(sight.header.source, sight.header.destination, sight.link)
-        }
-        Some(_) => return false,
-        None => Query::from_here(underway.probe.source, underway.probe.destination),
-    };
-    let next_hop = look_up(netns, &query).gateway().unwrap_or(query.destination);
+    let Some(next_hop) = next_hop(netns, underway, last) else { return false };
     let looked_for = netns.neighbours.iter().any(|neighbour| {
         neighbour.address == next_hop && neighbour.state == NeighbourState::Incomplete && !neighbour.proxy
     });
@@ -175,12 +175,33 @@ fn may_be_resolved(world: &World, underway: &Underway<'_>, last: Option<&Sight>)
     looked_for && !seen
 }
 
+/// Whether the kernel gave up the neighbour that the packet waited for where it was seen last.
+fn given_up(world: &World, underway: &Underway<'_>, last: Option<&Sight>) -> bool {
+    let here = last.map_or(&underway.probe.from, |sight| &sight.netns);
+    let Some(netns) = world.namespace(here) else { return false };
+    let Some(next_hop) = next_hop(netns, underway, last) else { return false };
+    let about = |event: &&NeighbourEvent| event.netns == netns.name && event.neighbour.address == next_hop;
+    underway.neighbours.iter().rfind(about).is_some_and(NeighbourEvent::is_failure)
+}
+
+/// Whom the packet is to be handed to by the namespace where it was seen last; none if it has left it.
+fn next_hop(netns: &Namespace, underway: &Underway<'_>, last: Option<&Sight>) -> Option<IpAddr> {
+    let query = match last {
+        Some(sight) if sight.way == Way::In => {
+            Query::passing(sight.header.source, sight.header.destination, sight.link)
+        }
+        Some(_) => return None,
+        None => Query::from_here(underway.probe.source, underway.probe.destination),
+    };
+    Some(look_up(netns, &query).gateway().unwrap_or(query.destination))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::fixture::{Fixture, kernel_event};
+    use crate::explain::fixture::{Fixture, kernel_event, name};
     use crate::model::{Handle, Link, LinkIndex, LinkKind, Listener, Neighbour, Peer, Qdisc, QueueCounts};
-    use crate::trace::{DropReason, KernelEventKind};
+    use crate::trace::{Change, DropReason, KernelEventKind};
 
     const SENT: u64 = 1000 * MILLISECOND;
     /// For how many milliseconds after it was sent the probe is waited for.
@@ -193,6 +214,7 @@ mod tests {
             journey: &observation.journey,
             kernel: &observation.kernel,
             rules: &observation.rules,
+            neighbours: &observation.neighbour_changes,
             twice: !observation.probe.kind.is_connection(),
             watched: &watched,
         };
@@ -285,6 +307,29 @@ mod tests {
         assert_eq!(patience(&neighbour), Some(100), "it would have answered");
         neighbour.link("ns_1", "veth2").peer = Peer::Hidden(LinkIndex(9));
         assert_eq!(patience(&neighbour), None, "who knows who is there");
+    }
+
+    #[test]
+    fn a_neighbour_that_the_kernel_gave_up_ends_the_wait() {
+        let mut fixture = at_the_gateway();
+        fixture.seen(Leg::Question, "10.20.30.182", "10.20.30.1", &["host:eth2>"]);
+        let uplink = fixture.link("host", "eth2");
+        (uplink.kind, uplink.peer) = (LinkKind::Physical, Peer::None);
+        assert_eq!(patience(&fixture), None, "whoever is out there may be slow");
+        let mut told = |address: &str, state| {
+            let address = address.parse().unwrap();
+            let neighbour = Neighbour { link: LinkIndex(3), address, mac: None, state, proxy: false };
+            let event = NeighbourEvent { netns: name("host"), change: Change::Updated, neighbour };
+            fixture.observation.neighbour_changes.push(event);
+            patience(&fixture)
+        };
+        assert_eq!(told("10.20.30.9", NeighbourState::Failed), None, "somebody else");
+        assert_eq!(told("10.20.30.1", NeighbourState::Incomplete), None);
+        assert_eq!(told("10.20.30.1", NeighbourState::Failed), Some(20));
+        assert_eq!(told("10.20.30.1", NeighbourState::Reachable), None, "it came after all");
+        assert_eq!(told("10.20.30.1", NeighbourState::Failed), Some(20));
+        fixture.seen(Leg::Request, "10.20.30.182", "114.114.114.114", &["host:eth2>"]);
+        assert_eq!(patience(&fixture), None, "it has left");
     }
 
     #[test]

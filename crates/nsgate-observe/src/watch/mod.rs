@@ -430,8 +430,8 @@ impl Watch {
             now().saturating_sub(u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX))
         });
         let (kernel, rules) = (self.kernel.told(), self.rules.told());
-        let (probe, journey, watched) = (&self.probe, &journey, &watched[..]);
-        over_at(world, &Underway { probe, sent, journey, kernel, rules, twice, watched })
+        let (probe, journey, watched, neighbours) = (&self.probe, &journey, &watched[..], &self.news.neighbours[..]);
+        over_at(world, &Underway { probe, sent, journey, kernel, rules, neighbours, twice, watched })
     }
 
     fn repeat(&mut self) {
