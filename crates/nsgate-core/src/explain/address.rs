@@ -3,8 +3,10 @@
 
 use std::net::IpAddr;
 
+use super::passage::Passage;
 use super::resolution::Unresolved;
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, filter, mend};
+use crate::model::ruleset::Hook;
 use crate::model::segment::{Place as At, Segment};
 use crate::model::{Address, Family, Link, Namespace, Setting};
 use crate::trace::Leg;
@@ -116,6 +118,36 @@ pub(super) fn missing(loss: &Loss<'_>) -> Option<Verdict> {
         verdict = verdict.shown_by(evidence::seen(loss.world, question, " without a reply"));
     }
     Some(verdict.mended_by(net.map(|net| mend::add_address(netns, link, net)).unwrap_or_default()))
+}
+
+/// A published address is translated by a gateway that does not answer for it.
+pub(super) fn published(loss: &Loss<'_>) -> Option<Verdict> {
+    let unresolved = Unresolved::of(loss)?;
+    if loss.leg != Leg::Request || unresolved.router || unresolved.holders().next().is_some() {
+        return None;
+    }
+    let asked = unresolved.asked;
+    let (place, rule) = unresolved.others().filter(|place| place.link.master.is_none()).find_map(|place| {
+        let passage = Passage::of_arrival(loss, place.netns, place.link)?;
+        let walk = passage.at(Hook::Prerouting)?;
+        let elsewhere = walk.after.ip().is_some_and(|ip| ip.destination != asked);
+        Some((place, walk.translated_by.filter(|_| elsewhere)?))
+    })?;
+    let (netns, link) = (place.netns, place.link);
+    let summary = format!(
+        "{} would translate {asked}, but does not answer for it on {}: nothing there holds the address",
+        netns.name, link.name
+    );
+    let object = format!("{asked} on {} (missing)", link.name);
+    let lacks = format!("{} does not hold {asked}", link.name);
+    let mut verdict = Verdict::new(Cause::AddressMissing, Place::at(&netns.name, &link.name), object, summary)
+        .shown_by(Evidence::new(EvidenceKind::Link, &netns.name, lacks).differs(asked.to_string(), "none"))
+        .shown_by(Evidence::new(EvidenceKind::Ruleset, &netns.name, filter::object(&rule)));
+    if let Some(question) = unresolved.question {
+        verdict = verdict.shown_by(evidence::seen(loss.world, question, " without a reply"));
+    }
+    let other_way = format!("Or have whoever asks route {asked} to an address of {}.", netns.name);
+    Some(verdict.mended_by(mend::add_address(netns, link, asked.into())).advised(other_way))
 }
 
 /// IPv6 is switched off on an interface of the path, or its MTU is below what the family needs.

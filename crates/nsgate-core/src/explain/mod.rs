@@ -97,6 +97,7 @@ const ORDER: &[Check] = &[
     service::closed,
     address::tentative,
     address::missing,
+    address::published,
     address::family_disabled,
     link::down,
     link::without_carrier,

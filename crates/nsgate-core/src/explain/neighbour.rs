@@ -82,7 +82,7 @@ fn of_frame(loss: &Loss<'_>, owner: &At<'_>, used: Mac, right: Mac) -> Verdict {
 
 /// Nobody answers for the next hop, and nothing more specific says why.
 pub(super) fn failed(loss: &Loss<'_>) -> Option<Verdict> {
-    let unresolved = Unresolved::of(loss)?;
+    let unresolved = Unresolved::of(loss).filter(|_| super::address::published(loss).is_none())?;
     if let Some(holder) = unresolved.holders().next() {
         return refuses_to_answer(loss, &unresolved, holder);
     }
@@ -111,7 +111,11 @@ fn with_question(mut verdict: Verdict, loss: &Loss<'_>, unresolved: &Unresolved<
     if let Some(question) = unresolved.question {
         verdict = verdict.shown_by(evidence::seen(loss.world, question, " without a reply"));
     }
-    if let Some(entry) = unresolved.entry {
+    if unresolved.given_up {
+        let text = format!("{} on {} was given up meanwhile", unresolved.asked, unresolved.link.name);
+        let evidence = Evidence::new(EvidenceKind::Neighbour, &unresolved.netns.name, text);
+        verdict = verdict.shown_by(evidence.differs("REACHABLE", "FAILED"));
+    } else if let Some(entry) = unresolved.entry {
         let state = format!("{:?}", entry.state).to_uppercase();
         let text = format!("{} on {} is {state}", entry.address, unresolved.link.name);
         verdict = verdict

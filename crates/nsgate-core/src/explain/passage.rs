@@ -41,6 +41,24 @@ impl<'a> Passage<'a> {
         passage
     }
 
+    /// What a namespace where a lost packet did not come to would make of it before it routes it.
+    pub(super) fn of_arrival(loss: &Loss<'a>, netns: &'a Namespace, entered: &'a Link) -> Option<Self> {
+        let subject = Subject {
+            layer: Layer::Ip,
+            netns,
+            packet: loss.last.map(|s| s.bytes.clone()).or_else(|| made_here(loss))?,
+            ethernet: None,
+            entered: Some(Device::from(entered)),
+            leaves: None,
+            mark: Some(0),
+            connection: Connection::new_flow(),
+        };
+        subject.ip()?;
+        let mut passage = Self { walks: Vec::new(), route: None };
+        passage.before_routing(subject);
+        Some(passage)
+    }
+
     /// The way of a request through a namespace that it passed, as the rules there would have it now.
     pub(super) fn of_request(netns: &'a Namespace, entered: &Sight, leaves: &Link) -> Option<Self> {
         let device = netns.link(entered.link).map(Device::from);

@@ -6,7 +6,7 @@ use nsgate_core::explain::Cause;
 use super::Lab;
 
 /// Every lab's name and file; the first is the one that runs when none is named.
-pub(crate) const LABS: [(&str, &str); 96] = [
+pub(crate) const LABS: [(&str, &str); 97] = [
     ("article", include_str!("../../labs/article.toml")),
     ("dnat", include_str!("../../labs/dnat.toml")),
     ("router", include_str!("../../labs/router.toml")),
@@ -33,6 +33,7 @@ pub(crate) const LABS: [(&str, &str); 96] = [
     ("service-closed-udp", include_str!("../../labs/service-closed-udp.toml")),
     ("service-closed-v6", include_str!("../../labs/service-closed-v6.toml")),
     ("address-missing", include_str!("../../labs/address-missing.toml")),
+    ("address-missing-published", include_str!("../../labs/address-missing-published.toml")),
     ("address-missing-sender", include_str!("../../labs/address-missing-sender.toml")),
     ("address-missing-v6", include_str!("../../labs/address-missing-v6.toml")),
     ("address-duplicate", include_str!("../../labs/address-duplicate.toml")),
