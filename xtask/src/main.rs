@@ -23,6 +23,7 @@ cargo xtask TASK
       --codes CODE,CODE...        the scenarios of these causes only
       --mend                      also run the fix that nsgate names, and probe again
       --unprivileged              as an ordinary user, though started by root
+      --no-bpf                    without programs in the kernel
       -j N                        so many at once (default: one a processor)
   sightings [DIR] [OPTIONS]       what nsgate sees of its probe, held against tcpdump and nft, in every scenario (root)
       --only NAME,NAME...         these scenarios only

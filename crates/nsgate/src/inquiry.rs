@@ -137,13 +137,23 @@ impl Question {
             },
         };
         let probe = self.probe(address)?;
-        let (world, observation, timing) = observe(&probe, self.wait, self.kernel)?;
+        let (world, observation, timing) = self.observe(&probe)?;
         if let Some(senseless) = senseless(&world, &observation) {
             return Err(Trouble::Usage(anyhow::anyhow!(senseless)));
         }
         let report = explain(&world, &observation);
         let flows = Flows { tried: 1, lost: u16::from(!report.delivered()) };
         Ok(Findings { asked: self.asked(Some(address)), world, observation, report, timing, flows })
+    }
+
+    /// Sends the probe. What was forgone is said where it is missed.
+    fn observe(&self, probe: &Probe) -> Result<Observed, Error> {
+        let (world, mut observation, timing) = observe(probe, self.wait, self.kernel)?;
+        if !self.kernel && observation.ending != Ending::Answered {
+            let (what, why) = ("what the kernel drops, and why".into(), "--no-bpf forgoes it".into());
+            observation.limits.push(Limit { netns: None, what, why });
+        }
+        Ok((world, observation, timing))
     }
 
     /// What was asked, in words; `address` is that of the destination, where it is known.
@@ -190,7 +200,7 @@ impl Question {
             source: None,
             dont_fragment: false,
         };
-        let (world, observation, timing) = observe(&probe, self.wait, self.kernel)?;
+        let (world, observation, timing) = self.observe(&probe)?;
         let report = resolver_unreachable(&self.from, unresolved, Some(explain(&world, &observation)));
         let flows = Flows { tried: 1, lost: u16::from(!report.delivered()) };
         Ok(Findings { asked: self.asked(None), world, observation, report, timing, flows })

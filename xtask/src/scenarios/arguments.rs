@@ -17,6 +17,8 @@ pub(crate) struct Arguments {
     pub(crate) mend: bool,
     /// As an ordinary user.
     pub(crate) unprivileged: bool,
+    /// Without programs in the kernel.
+    pub(crate) no_bpf: bool,
     /// How many at once.
     pub(crate) jobs: usize,
 }
@@ -31,6 +33,7 @@ impl Arguments {
             codes: Vec::new(),
             mend: false,
             unprivileged: false,
+            no_bpf: false,
             jobs,
         };
         let mut names = false;
@@ -40,6 +43,7 @@ impl Arguments {
             match word.as_str() {
                 "--mend" => parsed.mend = true,
                 "--unprivileged" => parsed.unprivileged = true,
+                "--no-bpf" => parsed.no_bpf = true,
                 "--codes" => parsed.codes.extend(value()?.split(',').map(str::to_owned)),
                 "-j" => {
                     let number = value()?.parse().ok().filter(|jobs| *jobs > 0);
@@ -66,11 +70,11 @@ mod tests {
 
     #[test]
     fn words_are_read_in_any_order() {
-        let parsed = parse("/s --only a b --mend -j 3 --codes x,y --unprivileged").unwrap();
+        let parsed = parse("/s --only a b --mend -j 3 --codes x,y --unprivileged --no-bpf").unwrap();
         assert_eq!(parsed.folder, PathBuf::from("/s"));
         assert_eq!(parsed.only, ["a", "b"]);
         assert_eq!(parsed.codes, ["x", "y"]);
-        assert!(parsed.mend && parsed.unprivileged && parsed.jobs == 3);
+        assert!(parsed.mend && parsed.unprivileged && parsed.no_bpf && parsed.jobs == 3);
         assert_eq!(parsed.codes, ["x", "y"]);
         assert_eq!(parse("--only a --mend /s").unwrap().folder, PathBuf::from("/s"));
     }

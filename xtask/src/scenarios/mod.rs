@@ -38,6 +38,7 @@ pub(crate) fn run(words: &[String]) -> Result<bool> {
         xtask: readable.file("xtask"),
         mend: arguments.mend,
         unprivileged: arguments.unprivileged,
+        no_bpf: arguments.no_bpf,
     };
     let outcomes = each(&chosen, arguments.jobs, |scenario| scenario.judge(&tool));
     print!("{}", table::render(&outcomes));

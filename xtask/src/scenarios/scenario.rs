@@ -34,6 +34,8 @@ pub(crate) struct Tool {
     pub(crate) mend: bool,
     /// Whether to become an ordinary user first.
     pub(crate) unprivileged: bool,
+    /// Whether nsgate must do without programs in the kernel.
+    pub(crate) no_bpf: bool,
 }
 
 /// One scenario.
@@ -76,6 +78,9 @@ impl Scenario {
             inside = vec![tool.xtask.as_os_str(), INSIDE.as_ref(), tool.nsgate.as_os_str()];
         }
         let mut command = self.command(&tool.folder, &inside);
+        if tool.no_bpf {
+            command.arg("--no-bpf");
+        }
         if tool.unprivileged && is_root() {
             command.uid(NOBODY).gid(NOBODY).env("HOME", "/");
         }
