@@ -49,6 +49,8 @@ pub(super) fn gates<'a>(loss: &Loss<'a>) -> Vec<Gate<'a>> {
         }
     };
     gates.extend(out.into_iter().map(gate(Way::Out)));
+    let redirected: Vec<Gate<'a>> = gates.iter().flat_map(Gate::redirects).collect();
+    gates.extend(redirected);
     // Whoever asks for the next hop meets what stands at the other end of the wire.
     let asked = Unresolved::of(loss).and_then(|of| loss.world.peer(of.netns, of.link));
     gates.extend(asked.map(|(netns, link)| Gate { netns, link, way: Way::In }));
@@ -65,6 +67,18 @@ fn below<'a>(netns: &'a Namespace, link: &Link) -> Vec<&'a Link> {
 }
 
 impl<'a> Gate<'a> {
+    /// The places that filters here send packets to, which pass them as what leaves there, and come back (an ifb).
+    fn redirects(&self) -> Vec<Gate<'a>> {
+        let here =
+            |filter: &&TrafficFilter| filter.link == self.link.index && filter.on_egress() == (self.way == Way::Out);
+        let actions = self.netns.traffic_filters.iter().filter(here).flat_map(|filter| &filter.actions);
+        let targets = actions.filter_map(|action| match action.kind {
+            ActionKind::Mirred { copy: false, ingress: false, link } => self.netns.link(link).filter(|link| link.up),
+            _ => None,
+        });
+        targets.map(|link| Gate { netns: self.netns, link, way: Way::Out }).collect()
+    }
+
     /// What the kernel told of a drop of the probe here by traffic control.
     pub(super) fn event(&self, loss: &Loss<'a>) -> Option<&'a KernelEvent> {
         let here = |event: &&KernelEvent| {

@@ -239,6 +239,26 @@ mod tests {
     }
 
     #[test]
+    fn the_queue_of_an_interface_that_a_filter_sends_packets_by() {
+        let mut fixture = Fixture::lost_at_the_gateway();
+        let ifb = crate::model::Link {
+            index: LinkIndex(9),
+            name: "ifb0".parse().unwrap(),
+            addresses: Vec::new(),
+            ..fixture.link("host", "veth3").clone()
+        };
+        fixture.netns("host").links.push(ifb);
+        queue(&mut fixture, 9, Handle::ROOT, QdiscKind::Tbf { rate: 1_000_000, burst: 1000, limit: 3000 });
+        fixture.counted("host", "qdisc.ifb0.tbf.drops");
+        assert_ne!(fixture.verdict().0, "qdisc-drop", "nothing leads the packet there");
+        let redirect = ActionKind::Mirred { copy: false, ingress: false, link: LinkIndex(9) };
+        filter(&mut fixture, FilterKind::U32 { keys: Vec::new() }, Some((redirect, TrafficVerdict::Stolen)));
+        let (cause, place, object) = fixture.verdict();
+        assert_eq!((cause.as_str(), place.as_str()), ("qdisc-drop", "host/ifb0"));
+        assert!(object.contains("tbf"), "{object}");
+    }
+
+    #[test]
     fn a_program_is_told_from_other_filters() {
         let mut fixture = Fixture::lost_at_the_gateway();
         queue(&mut fixture, 2, Handle::INGRESS, QdiscKind::Clsact);
