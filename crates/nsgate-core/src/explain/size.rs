@@ -112,9 +112,14 @@ fn usual_mtu(loss: &Loss<'_>) -> u32 {
 
 /// The port of a bridge that the packet should leave by, and is too large for.
 fn port_too_small<'a>(loss: &Loss<'a>, entered: &Link, length: u32) -> Option<&'a Link> {
+    let destination = loss.header().and_then(|header| header.macs).map(|(_, to)| to);
+    let known = |port: &Link| {
+        destination.is_some_and(|mac| loss.netns.forwarding.iter().any(|e| e.mac == mac && e.link == port.index))
+    };
+    let dropped = |port: &Link| loss.moved(&format!("link.{}.tx_dropped", port.name)) > 0;
     let toward = |port: &&Link| {
         let segment = loss.world.peer(loss.netns, port);
-        segment.is_some_and(|(_, end)| end.holds(loss.destination))
+        segment.is_some_and(|(_, end)| end.holds(loss.destination)) || known(port) || dropped(port)
     };
     let ports = |n: &'a Namespace| n.links.iter().filter(|l| l.master == entered.master && l.index != entered.index);
     ports(loss.netns).filter(toward).find(|port| port.mtu < length)
@@ -142,7 +147,7 @@ mod tests {
 
     use crate::explain::fixture::Fixture;
     use crate::model::ruleset::Ruleset;
-    use crate::model::{LinkKind, Peer};
+    use crate::model::{ForwardingEntry, ForwardingOrigin, LinkKind, Peer};
     use crate::trace::{Ending, Leg, ProbeKind, Segment};
 
     /// A connection whose data came to the gateway and is too large for its uplink.
@@ -234,6 +239,37 @@ mod tests {
         let uplink = fixture.link("host", "eth2");
         (uplink.kind, uplink.peer) = (LinkKind::Physical, Peer::None);
         assert_eq!(fixture.explained().fix.commands(), ["ip -n ns_1 link set veth2 mtu 1400"]);
+    }
+
+    #[test]
+    fn a_port_of_a_bridge_behind_which_nobody_is_seen() {
+        let mut fixture = Fixture::lan();
+        fixture.seen(Leg::Request, "1.1.1.2", "1.1.1.4", &["ns_1:veth2>", "host:veth3<"]);
+        fixture.framed(("ns_1", "veth2"), Some(("ns_2", "veth2")));
+        for sight in &mut fixture.observation.journey.sights {
+            sight.header.length = 1500;
+        }
+        let mac = fixture.link("ns_2", "veth2").mac.unwrap();
+        let port = fixture.link("host", "veth4");
+        let (link, kind) = (port.index, LinkKind::Vxlan { vni: 7, remote: None, local: None, port: 4789 });
+        (port.mtu, port.kind, port.peer) = (1450, kind, Peer::None);
+        fixture.world.namespaces.retain(|netns| netns.name.as_str() != "ns_2");
+        assert_ne!(fixture.verdict().0, "mtu-exceeded", "nothing says that it is behind that port");
+        fixture.netns("host").forwarding.push(ForwardingEntry {
+            link,
+            mac,
+            bridge: None,
+            vlan: None,
+            remote: Some("10.9.9.9".parse().unwrap()),
+            port: None,
+            vni: None,
+            via: None,
+            nexthop_object: None,
+            origin: ForwardingOrigin::Permanent,
+        });
+        let (cause, place, object) = fixture.verdict();
+        assert_eq!((cause.as_str(), place.as_str()), ("mtu-exceeded", "host/veth4"));
+        assert_eq!(object, "mtu 1450 of veth4");
     }
 
     #[test]
