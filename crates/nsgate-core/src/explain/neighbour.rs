@@ -10,7 +10,7 @@ use super::turn::{Turn, turns};
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend};
 use crate::model::lookup::look_up;
 use crate::model::segment::Place as At;
-use crate::model::{Family, Link, Namespace, Neighbour, NeighbourState, Setting, Sysctl};
+use crate::model::{Family, Link, LinkKind, Namespace, Neighbour, NeighbourState, Setting, Sysctl};
 use crate::trace::Way;
 
 /// The frame went to a link-layer address that is not the next hop's: by a wrong neighbour entry, or rewritten.
@@ -21,7 +21,9 @@ pub(super) fn wrong_address(loss: &Loss<'_>) -> Option<Verdict> {
     // Where the last interface rewrote the frame, the next one shows it.
     let used = if reached.way == Way::In { reached.header.macs.map_or(used, |m| m.1) } else { used };
     let next = turn.next_hop()?;
-    let holders = turn.next_hop_holders(loss.world);
+    let mut holders = turn.next_hop_holders(loss.world);
+    // Behind a tunnel it is who got the frame.
+    holders.extend(refuser(loss).filter(|_| holders.is_empty()));
     let owner = holders.first()?;
     let right = owner.link.mac?;
     if used == right || used.is_group() || holders.iter().any(|p| p.link.mac == Some(used)) {
@@ -33,6 +35,12 @@ pub(super) fn wrong_address(loss: &Loss<'_>) -> Option<Verdict> {
         Some(entry) if entry.mac == Some(used) => Some(of_entry(loss, &turn, link, entry, right)),
         _ => Some(of_frame(loss, owner, used, right)),
     }
+}
+
+/// Who got the frame out of a tunnel and had to leave it, because it is for another link-layer address.
+fn refuser<'a>(loss: &Loss<'a>) -> Option<At<'a>> {
+    let link = loss.entered().filter(|link| matches!(link.kind, LinkKind::Vxlan { .. }) && link.master.is_none())?;
+    Some(At { netns: loss.netns, link })
 }
 
 /// The turn after which the packet was lost.
@@ -88,6 +96,9 @@ pub(super) fn failed(loss: &Loss<'_>) -> Option<Verdict> {
     }
     if let Some(place) = could_stand_in(&unresolved) {
         return Some(no_proxy(loss, &unresolved, place));
+    }
+    if let Some(place) = meant_to_stand_in(&unresolved) {
+        return proxy_refuses(loss, &unresolved, place);
     }
     let (netns, link, asked) = (unresolved.netns, unresolved.link, unresolved.asked);
     let role = if unresolved.router { "the router" } else { "the destination" };
@@ -185,4 +196,110 @@ fn no_proxy(loss: &Loss<'_>, unresolved: &Unresolved<'_>, place: At<'_>) -> Verd
     )
     .mended_by(mend::answer_for(netns, link, asked));
     with_question(verdict, loss, unresolved)
+}
+/// The only host at the other end of the wire, where the asker's router is in no network of its own: it can but be meant
+/// to answer for an address that it does not hold.
+fn meant_to_stand_in<'a>(unresolved: &Unresolved<'a>) -> Option<At<'a>> {
+    let in_own_network = unresolved.link.addresses.iter().any(|a| a.net.contains(&unresolved.asked));
+    if !unresolved.router || !unresolved.asked.is_ipv4() || in_own_network || unresolved.segment.open {
+        return None;
+    }
+    let mut others = unresolved.others();
+    let place = others.next()?;
+    others.next().is_none().then_some(place)
+}
+
+/// It does not answer: proxy ARP is off, or it has no way to that address by another interface (linux net/ipv4/arp.c
+/// `arp_process`).
+fn proxy_refuses(loss: &Loss<'_>, unresolved: &Unresolved<'_>, place: At<'_>) -> Option<Verdict> {
+    let (netns, link, asked) = (place.netns, place.link, unresolved.asked);
+    let on = link.setting(Family::V4, Setting::ProxyArp)? > 0
+        || netns.setting_of_all(Family::V4, Setting::ProxyArp).is_some_and(|value| value > 0);
+    let at = Place::at(&netns.name, &link.name);
+    let asker = &unresolved.netns.name;
+    let verdict = if on {
+        let answer = look_up(netns, &Unresolved::query_at(place, asked));
+        if answer.link().is_some_and(|out| out != link.index) {
+            return None;
+        }
+        let object = format!("proxy ARP on {}: no route to {asked}", link.name);
+        let summary = format!(
+            "{} does not answer {asker} for {asked}: proxy ARP on {} answers only for what has a route by another \
+             interface",
+            netns.name, link.name
+        );
+        Verdict::new(Cause::NeighbourFailed, at, object, summary)
+            .shown_by(
+                Evidence::new(EvidenceKind::Route, &netns.name, format!("nothing leads to {asked}"))
+                    .differs("a route by another interface", "none"),
+            )
+            .mended_by(mend::add_address(netns, link, asked.into()))
+            .advised(format!("With the address itself {} answers for it without a route.", link.name))
+    } else {
+        let switch = evidence::name_of_setting(Family::V4, link, Setting::ProxyArp)?;
+        let summary =
+            format!("{} is to answer {asker} for {asked}, which it does not hold, and {switch} is 0", netns.name);
+        Verdict::new(Cause::NeighbourFailed, at, switch.to_string(), summary)
+            .shown_by(evidence::sysctl(netns, &switch, "1", 0))
+            .mended_by(mend::sysctl(netns, &switch, "1", 0))
+            .advised("It then answers for every address that it has a route to by another interface.")
+    };
+    Some(with_question(verdict, loss, unresolved))
+}
+
+#[cfg(test)]
+mod tests {
+    use nsgate_packet::Mac;
+
+    use crate::explain::fixture::{Fixture, route};
+    use crate::model::{Family, LinkIndex, Neighbour, NeighbourState, RouteKind, Setting, TABLE_MAIN};
+    use crate::trace::Leg;
+
+    #[test]
+    fn a_tunnel_hands_over_a_frame_for_somebody_else() {
+        let mut fixture = Fixture::overlay();
+        fixture.seen(Leg::Request, "10.200.0.2", "10.200.0.1", &["ns_1:vxlan10>", "host:vxlan10<"]);
+        fixture.framed(("ns_1", "vxlan10"), Some(("host", "vxlan10")));
+        assert!(!fixture.verdict().0.starts_with("neighbour"), "the frame is for whoever got it");
+        let old = Mac([2, 0, 0, 0, 10, 9]);
+        for sight in &mut fixture.observation.journey.sights {
+            sight.header.macs = sight.header.macs.map(|(from, _)| (from, old));
+        }
+        assert_eq!(fixture.verdict().0, "mac-mismatch", "nothing says who rewrote it");
+        fixture.netns("ns_1").neighbours.push(Neighbour {
+            link: LinkIndex(9),
+            address: "10.200.0.1".parse().unwrap(),
+            mac: Some(old),
+            state: NeighbourState::Permanent,
+            proxy: false,
+        });
+        let (cause, place, object) = fixture.verdict();
+        assert_eq!((cause.as_str(), place.as_str()), ("neighbour-wrong", "ns_1/vxlan10"));
+        assert_eq!(object, "10.200.0.1 lladdr 02:00:00:00:0a:09 on vxlan10");
+    }
+
+    /// `ns_1` has an address of no network, and asks for a router that nobody holds.
+    fn routed_by_proxy() -> Fixture {
+        let mut fixture = Fixture::experiment();
+        fixture.link("ns_1", "veth2").addresses[0].net = "1.1.1.2/32".parse().unwrap();
+        let routes = &mut fixture.netns("ns_1").routes;
+        routes.retain(|route| route.table != TABLE_MAIN);
+        routes.push(route(TABLE_MAIN, "0.0.0.0/0", RouteKind::Unicast, Some(2), Some("169.254.1.1")));
+        fixture.seen(Leg::Question, "1.1.1.2", "169.254.1.1", &["ns_1:veth2>", "host:veth3<"]);
+        fixture
+    }
+
+    #[test]
+    fn a_host_that_is_to_answer_by_proxy_and_does_not() {
+        let mut fixture = routed_by_proxy();
+        let (cause, place, object) = fixture.verdict();
+        assert_eq!((cause.as_str(), place.as_str()), ("neighbour-failed", "host/veth3"));
+        assert_eq!(object, "net.ipv4.conf.veth3.proxy_arp");
+        fixture.setting("host", "veth3", Family::V4, Setting::ProxyArp, 1);
+        assert_ne!(fixture.verdict().1, "host/veth3", "it has a default route by another interface, and would answer");
+        fixture.netns("host").routes.retain(|route| route.destination.prefix_len() > 0);
+        let (_, place, object) = fixture.verdict();
+        assert_eq!((place.as_str(), object.as_str()), ("host/veth3", "proxy ARP on veth3: no route to 169.254.1.1"));
+        assert_eq!(fixture.explained().fix.commands(), ["ip addr add 169.254.1.1/32 dev veth3"]);
+    }
 }
