@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::passage::Passage;
 use super::resolution::Unresolved;
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, filter, mend};
+use crate::filter::Decision;
 use crate::model::ruleset::Hook;
 use crate::model::segment::{Place as At, Segment};
 use crate::model::{Address, Family, Link, Namespace, Setting};
@@ -131,7 +132,9 @@ pub(super) fn published(loss: &Loss<'_>) -> Option<Verdict> {
         let passage = Passage::of_arrival(loss, place.netns, place.link)?;
         let walk = passage.at(Hook::Prerouting)?;
         let elsewhere = walk.after.ip().is_some_and(|ip| ip.destination != asked);
-        Some((place, walk.translated_by.filter(|_| elsewhere)?))
+        // A rule for every address says nothing of this one.
+        let names_it = |rule: &Decision<'_>| elsewhere && filter::object(rule).contains("daddr");
+        Some((place, walk.translated_by.filter(names_it)?))
     })?;
     let (netns, link) = (place.netns, place.link);
     let summary = format!(

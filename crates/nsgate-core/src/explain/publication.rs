@@ -3,15 +3,15 @@
 
 use std::net::IpAddr;
 
-use super::filter;
 use super::passage::Passage;
 use super::resolution::Unresolved;
-use super::turn::turns;
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend};
+use super::turn::{Turn, turns};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, filter, mend, service};
 use crate::filter::{Decision, Nearest, nearest, nearest_passed};
 use crate::model::ruleset::{Expression, Hook, text};
 use crate::model::segment::Segment;
 use crate::model::{Family, Link, Listener, Namespace, Setting, Transport};
+use crate::plan::LinkSetting;
 use crate::trace::{Ending, Leg, ProbeKind, Sight};
 
 /// What the gateway itself refused, or nobody answered, was to be translated to a service inside.
@@ -49,7 +49,19 @@ fn asked_gateway<'a>(loss: &Loss<'a>) -> Option<(&'a Namespace, &'a Link, &'a Si
     let link = netns.link(request.link)?;
     netns.holder(request.header.destination)?;
     let closed = matches!(loss.observation.ending, Ending::Reset | Ending::IcmpError { .. } | Ending::Silence);
-    (closed && loss.observation.probe.kind != ProbeKind::Icmp && translates(netns)).then_some((netns, link, request))
+    let meant = || {
+        translates(netns) || (forwards(netns, request.header.destination) && netns.name != loss.observation.probe.from)
+    };
+    (closed && loss.observation.probe.kind != ProbeKind::Icmp && meant()).then_some((netns, link, request))
+}
+
+/// Whether a namespace passes on packets of an address's family.
+fn forwards(netns: &Namespace, address: IpAddr) -> bool {
+    let switch = match Family::of(address) {
+        Family::V4 => "net.ipv4.ip_forward",
+        Family::V6 => "net.ipv6.conf.all.forwarding",
+    };
+    netns.sysctls.number(switch) == Some(1)
 }
 
 fn translates(netns: &Namespace) -> bool {
@@ -211,6 +223,10 @@ pub(super) fn target_wrong(loss: &Loss<'_>) -> Option<Verdict> {
     if !refused && held {
         return None;
     }
+    // What serves that port, but for another address, is a matter of its own.
+    if target.1.is_some_and(|port| service::bound_elsewhere(loss, target.0, port)) {
+        return None;
+    }
     let to = target
         .1
         .filter(|p| *p != 0)
@@ -271,6 +287,9 @@ pub(super) fn hairpin(loss: &Loss<'_>) -> Option<Verdict> {
         return None;
     }
     let (source, target) = (left.header.source, left.header.destination);
+    if let Some(verdict) = not_sent_back(loss, &turn, by) {
+        return Some(verdict);
+    }
     let object = format!("source translation (hairpin masquerade) of {source} to {target} on {} (missing)", by.name);
     let summary = format!(
         "{source} reaches {target} through {}'s published address on its own wire {}; the answer goes straight to it, untranslated",
@@ -284,6 +303,43 @@ pub(super) fn hairpin(loss: &Loss<'_>) -> Option<Verdict> {
                     .differs("masquerade", "none"),
             )
             .mended_by(mend::masquerade(turn.netns, by, source)),
+    )
+}
+
+/// Its source would be translated, but the bridge hands it to the packet filter itself, and then does not send it back by
+/// the port that it came in by (linux net/bridge/br_forward.c `should_deliver`).
+fn not_sent_back(loss: &Loss<'_>, turn: &Turn<'_>, bridge: &Link) -> Option<Verdict> {
+    let (netns, entered, left) = (turn.netns, turn.entered?, turn.left?);
+    let switch = match Family::of(left.header.destination) {
+        Family::V4 => "net.bridge.bridge-nf-call-iptables",
+        Family::V6 => "net.bridge.bridge-nf-call-ip6tables",
+    };
+    netns.sysctls.number(switch).filter(|value| *value == 1)?;
+    let leads_there = |port: &&Link| {
+        let end = loss.world.peer(netns, port);
+        port.master == Some(bridge.index) && end.is_some_and(|(_, end)| end.holds(left.header.destination))
+    };
+    let port = netns.links.iter().find(leads_there)?;
+    let came_by_it = loss.world.peer(netns, port).is_some_and(|(_, end)| end.holds(entered.header.source));
+    if !came_by_it || port.port.as_ref()?.hairpin {
+        return None;
+    }
+    let rule = Passage::of_request(netns, entered, bridge)?.at(Hook::Postrouting)?.translated_by?;
+    let object = format!("port {} of {}, hairpin off", port.name, bridge.name);
+    let summary = format!(
+        "{} of {} does not send back by {} what came in by it, so {} does not reach itself by the published address",
+        bridge.name, netns.name, port.name, entered.header.source
+    );
+    let text = format!("hairpin of port {} is off, and {switch} is 1", port.name);
+    Some(
+        Verdict::new(Cause::HairpinMissing, Place::at(&netns.name, &port.name), object, summary)
+            .shown_by(evidence::seen(loss.world, left, " and did not come out at the port"))
+            .shown_by(Evidence::new(EvidenceKind::Link, &netns.name, text).differs("hairpin on", "hairpin off"))
+            .shown_by(filter::of_rule(netns, &rule))
+            .mended_by(mend::set_link(netns, port, LinkSetting::Hairpin(true), LinkSetting::Hairpin(false)))
+            .advised(
+                "The engine that made the port sets this at its start; Docker does where its userland proxy is off.",
+            ),
     )
 }
 
@@ -312,4 +368,125 @@ pub(super) fn localnet(loss: &Loss<'_>) -> Option<Verdict> {
             .mended_by(mend::sysctl(loss.netns, &switch, "1", 0))
             .advised("It opens services on 127.0.0.1 to that interface: filter what must not come in.");
     Some(walk.translated_by.iter().fold(verdict, |v, rule| v.shown_by(filter::of_rule(loss.netns, rule))))
+}
+
+#[cfg(test)]
+mod tests {
+    use nsgate_packet::{Tcp, TcpFlags, Transport as Segment, build};
+
+    use crate::explain::fixture::Fixture;
+    use crate::model::ruleset::Ruleset;
+    use crate::model::{Listener, Transport};
+    use crate::trace::{Ending, Leg, ProbeKind};
+
+    fn listens(fixture: &mut Fixture, netns: &str, address: &str, port: u16) {
+        fixture.netns(netns).listeners.push(Listener {
+            transport: Transport::Tcp,
+            address: address.parse().unwrap(),
+            port,
+            only_v6: false,
+            link: None,
+            control_group: None,
+            queued: 0,
+            queue_limit: 64,
+        });
+    }
+
+    /// The opening of a connection to port 8080, in bytes.
+    fn opening(source: &str, destination: &str) -> Vec<u8> {
+        let tcp = Tcp {
+            source_port: 40000,
+            destination_port: 8080,
+            sequence: 1,
+            acknowledgement: 0,
+            flags: TcpFlags::SYN,
+            window: 100,
+            options: &[],
+            payload: &[],
+        };
+        let outer = build::Outer::new(source.parse().unwrap(), destination.parse().unwrap());
+        build::ip(&outer, &Segment::Tcp(tcp)).unwrap()
+    }
+
+    #[test]
+    fn a_gateway_that_translates_nothing_at_all_may_be_meant_to() {
+        let mut fixture = Fixture::experiment().probing(ProbeKind::Tcp(8080));
+        fixture.observation.probe.from = crate::explain::fixture::name("world");
+        fixture.observation.probe.destination = "10.20.30.182".parse().unwrap();
+        fixture.seen(Leg::Request, "10.20.30.1", "10.20.30.182", &["world:w0>", "host:eth2<"]);
+        fixture.observation.journey.sights[1].bytes = opening("10.20.30.1", "10.20.30.182");
+        fixture.observation.ending = Ending::Reset;
+        assert_ne!(fixture.verdict().0, "dnat-missing", "nobody inside serves that port");
+        listens(&mut fixture, "ns_1", "0.0.0.0", 8080);
+        let (cause, place, object) = fixture.verdict();
+        assert_eq!((cause.as_str(), place.as_str()), ("dnat-missing", "host/eth2"));
+        assert!(object.contains("10.20.30.182 port 8080"), "{object}");
+        fixture.sysctl("host", "net.ipv4.ip_forward", "0");
+        assert_ne!(fixture.verdict().0, "dnat-missing", "what does not forward is no gateway");
+    }
+
+    /// `ns_1` asks for the address that the bridge's host publishes its own service under.
+    fn back_to_itself(rules: &str) -> Fixture {
+        let mut fixture = Fixture::lan().probing(ProbeKind::Tcp(8080));
+        fixture.observation.probe.destination = "192.0.2.1".parse().unwrap();
+        fixture.seen(Leg::Request, "1.1.1.2", "192.0.2.1", &["ns_1:veth2>", "host:veth3<"]);
+        fixture.seen(Leg::Request, "1.1.1.2", "1.1.1.2", &["host:br0>"]);
+        for sight in &mut fixture.observation.journey.sights {
+            sight.bytes = opening("1.1.1.2", "192.0.2.1");
+        }
+        fixture.netns("host").ruleset = Ruleset::from_text(rules).unwrap();
+        fixture
+    }
+
+    #[test]
+    fn a_bridge_that_filters_sends_nothing_back_by_the_same_port() {
+        let dnat = "chain a { type nat hook prerouting priority -100; ip daddr 192.0.2.1 dnat to 1.1.1.2\n }";
+        let snat = "chain b { type nat hook postrouting priority 100; ip saddr 1.1.1.2 ip daddr 1.1.1.2 masquerade\n }";
+        let mut fixture = back_to_itself(&format!("table ip nat {{ {dnat} {snat} }}"));
+        assert_eq!(fixture.verdict().1, "host/br0", "what is routed goes out by any port");
+        fixture.sysctl("host", "net.bridge.bridge-nf-call-iptables", "1");
+        let (cause, place, object) = fixture.verdict();
+        assert_eq!((cause.as_str(), place.as_str()), ("hairpin-missing", "host/veth3"));
+        assert_eq!(object, "port veth3 of br0, hairpin off");
+        assert_eq!(fixture.explained().fix.commands(), ["bridge link set dev veth3 hairpin on"]);
+        fixture.netns("host").ruleset = Ruleset::from_text(&format!("table ip nat {{ {dnat} }}")).unwrap();
+        assert_eq!(fixture.verdict().1, "host/br0", "the translation of its source comes first");
+    }
+
+    #[test]
+    fn what_serves_the_port_for_other_addresses_only_is_told_of_the_service() {
+        let mut fixture = Fixture::experiment().probing(ProbeKind::Tcp(8080));
+        fixture.observation.probe.destination = "10.20.30.182".parse().unwrap();
+        fixture.observation.probe.from = crate::explain::fixture::name("world");
+        fixture.seen(Leg::Request, "10.20.30.1", "10.20.30.182", &["world:w0>", "host:eth2<"]);
+        fixture.seen(Leg::Request, "10.20.30.1", "1.1.1.2", &["host:veth3>", "ns_1:veth2<"]);
+        fixture.sysctl("ns_1", "net.ipv4.ip_forward", "0");
+        fixture.observation.ending = Ending::Reset;
+        assert_eq!(fixture.verdict().0, "dnat-target-wrong");
+        listens(&mut fixture, "ns_1", "127.0.0.1", 8080);
+        let (cause, place, object) = fixture.verdict();
+        assert_eq!((cause.as_str(), place.as_str()), ("service-closed", "ns_1/veth2"));
+        assert!(object.contains("bound to 127.0.0.1 only"), "{object}");
+    }
+
+    #[test]
+    fn an_address_that_is_translated_and_that_nobody_holds() {
+        let mut fixture = Fixture::experiment().probing(ProbeKind::Tcp(8080));
+        fixture.observation.probe.destination = "10.20.30.190".parse().unwrap();
+        fixture.seen(Leg::Request, "1.1.1.2", "10.20.30.190", &["ns_1:veth2>", "host:veth3<"]);
+        fixture.observation.journey.sights[1].bytes = opening("1.1.1.2", "10.20.30.190");
+        fixture.seen(Leg::Question, "10.20.30.182", "10.20.30.190", &["host:eth2>", "world:w0<"]);
+        assert_eq!(fixture.verdict().0, "neighbour-failed");
+        let rules = |to: &str| {
+            let chain = "chain a { type nat hook prerouting priority -100;";
+            Ruleset::from_text(&format!("table ip nat {{ {chain} {to} dnat to 10.0.0.1\n }} }}")).unwrap()
+        };
+        fixture.netns("world").ruleset = rules("tcp dport 8080");
+        assert_eq!(fixture.verdict().0, "neighbour-failed", "a rule for every address says nothing of this one");
+        fixture.netns("world").ruleset = rules("ip daddr 10.20.30.190");
+        let (cause, place, object) = fixture.verdict();
+        assert_eq!((cause.as_str(), place.as_str()), ("address-missing", "world/w0"));
+        assert_eq!(object, "10.20.30.190 on w0 (missing)");
+        assert_eq!(fixture.explained().fix.commands(), ["ip -n world addr add 10.20.30.190/32 dev w0"]);
+    }
 }

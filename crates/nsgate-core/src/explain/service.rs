@@ -81,6 +81,12 @@ fn may_be_published(loss: &Loss<'_>, gateway: &Namespace, port: u16) -> bool {
     forwards && (translates || listens_inside)
 }
 
+/// Whether whoever holds an address has something listening on the port, for other addresses only.
+pub(super) fn bound_elsewhere(loss: &Loss<'_>, address: IpAddr, port: u16) -> bool {
+    let holder = loss.world.namespaces.iter().find(|netns| netns.holder(address).is_some());
+    holder.is_some_and(|netns| other_binding(netns, loss.observation.probe.kind, port).is_some())
+}
+
 /// A socket that listens on the port, but not where the probe asked.
 fn other_binding(netns: &Namespace, kind: ProbeKind, port: u16) -> Option<&Listener> {
     let transport = match kind {
