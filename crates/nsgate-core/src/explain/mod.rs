@@ -9,6 +9,7 @@ mod address;
 mod advertisement;
 mod answer;
 mod bridge;
+mod carrier;
 mod cause;
 mod checksum;
 mod delivered;
@@ -106,6 +107,7 @@ const ORDER: &[Check] = &[
     bridge::detached,
     bridge::blocked,
     tunnel::unresolved,
+    carrier::lost,
     prefix::wrong,
     ttl::circle,
     neighbour::wrong_address,
@@ -179,7 +181,8 @@ fn explain_loss(world: &World, observation: &Observation) -> Report {
     verdict.evidence.extend(told::evidence(world, observation, netns.as_ref()));
     // Two losses of one trail may show the same cause: a request refused, and the refusal itself.
     let mut further: Vec<Verdict> = Vec::new();
-    for next in found.filter(|next| next.cause != verdict.cause) {
+    // That nothing came back is no more than the loss itself.
+    for next in found.filter(|next| next.cause != verdict.cause && next.cause != Cause::UpstreamSilent) {
         let same =
             |known: &Verdict| (known.cause, &known.place, &known.object) == (next.cause, &next.place, &next.object);
         if !further.iter().any(same) {

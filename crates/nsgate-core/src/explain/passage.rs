@@ -206,7 +206,7 @@ fn saw_the_request(journey: &Journey, netns: &Namespace) -> bool {
 }
 
 /// The probe as its sender makes it, where no wire saw it.
-pub(super) fn made_here(loss: &Loss<'_>) -> Option<Vec<u8>> {
+fn made_here(loss: &Loss<'_>) -> Option<Vec<u8>> {
     use nsgate_packet::{Echo, Icmp, Tcp, TcpFlags, Udp, build};
     let (source, destination) = (loss.source?, loss.destination);
     let identity = loss.observation.identity?;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::resolution::Unresolved;
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, mend};
 use crate::model::{ForwardingEntry, Link, LinkKind, Mac, Namespace};
-use crate::trace::Sight;
+use crate::trace::{Carrier, Sight};
 
 /// The address under which a VXLAN device keeps the remote ends for whatever has no entry of its own.
 const EVERYBODY_ELSE: Mac = Mac([0; 6]);
@@ -23,6 +23,23 @@ pub(super) fn unresolved(loss: &Loss<'_>) -> Option<Verdict> {
         Some(sight) => verdict.shown_by(evidence::seen(loss.world, sight, " and nothing came back")),
         None => verdict,
     })
+}
+
+/// The tunnel that a lost packet was sent into by an interface, and where its own packets go, as far as that can be told
+/// without having seen one: from this namespace, which holds the tunnel's own address.
+pub(super) fn entrance<'a>(loss: &Loss<'a>, out: &'a Link) -> Option<(&'a Link, Option<Carrier>)> {
+    let link = tunnel_behind(loss.netns, out)?;
+    let entrance = Entrance::of(loss)?;
+    let Tunnel { local, remote, port, .. } = entrance.tunnel;
+    let entry = entrance.entry();
+    let destination = entry.and_then(|entry| entry.remote).or(remote).filter(|remote| !remote.is_multicast());
+    let here = local.is_some_and(|local| loss.netns.holder(local).is_some());
+    let carrier = destination.filter(|_| here).map(|destination| Carrier {
+        source: local,
+        destination,
+        port: entry.and_then(|entry| entry.port).unwrap_or(port),
+    });
+    Some((link, carrier))
 }
 
 /// Where a frame went into a tunnel.

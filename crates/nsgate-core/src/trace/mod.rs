@@ -2,6 +2,7 @@
 //!
 //! A [`Probe`] is sent; every interface on the way reports its [`Sighting`]s; [`follow()`] sorts them into one [`Journey`]; an [`Observation`] holds it all, with what the kernel counted and answered meanwhile.
 
+mod carrier;
 mod change;
 mod closer;
 mod counters;
@@ -17,6 +18,7 @@ mod route;
 mod rule_event;
 mod sighting;
 
+pub use carrier::Carrier;
 pub use change::{Change, ConnectionEvent, NeighbourEvent, neighbours_on_the_way, translated_flows};
 pub use closer::{CLOSER_TAPS, Stretch, stretch, to_look_closer};
 pub use counters::Counters;
