@@ -6,8 +6,8 @@
 use super::tunnel::entrance;
 use super::{Check, Evidence, EvidenceKind, Loss, Stage, Verdict, evidence};
 use super::{
-    address, bridge, filter, forwarding, link, martian, neighbour, policy, prefix, program, reverse_path, route, size,
-    traffic_control, ttl, upstream,
+    address, bridge, crossing, filter, forwarding, link, martian, neighbour, policy, prefix, program, reverse_path,
+    route, size, traffic_control, ttl, upstream,
 };
 
 /// What can befall a packet on its way, in the kernel's order.
@@ -25,7 +25,7 @@ const ON_THE_WAY: &[Check] = &[
     size::exceeded,
     traffic_control::on_ingress,
     filter::of_resolution,
-    filter::across_a_bridge,
+    crossing::dropped,
     filter::before_routing,
     martian::refused,
     policy::misled,

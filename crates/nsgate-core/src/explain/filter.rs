@@ -7,7 +7,7 @@ use crate::filter::{
     Connection, Decision, Device, End, Layer, Membership, Subject, Walk, membership, nearest_passed, walk,
 };
 use crate::model::ruleset::{Data, Expression, Hook, Verdict as Rules, text};
-use crate::model::{Link, LinkName, Namespace};
+use crate::model::{LinkName, Namespace};
 use crate::trace::{Leg, Sight, Way};
 
 /// Dropped before it was routed: at the device, or at prerouting.
@@ -92,62 +92,6 @@ pub(super) fn of_resolution(loss: &Loss<'_>) -> Option<Verdict> {
     })
 }
 
-/// A rule that drops frames between two ports of a bridge: of the bridge family, or of the IP filter that bridged
-/// packets are handed to.
-pub(super) fn across_a_bridge(loss: &Loss<'_>) -> Option<Verdict> {
-    let port = loss.entered()?;
-    let bridge = loss.netns.link(port.master?)?;
-    let last = loss.last?;
-    let subject = |layer, device: &Link| Subject {
-        layer,
-        netns: loss.netns,
-        packet: last.bytes.clone(),
-        ethernet: last.ethernet.clone(),
-        entered: Some(Device::from(device)),
-        leaves: out_port(loss, port).map(Device::from),
-        mark: Some(0),
-        connection: Connection::new_flow(),
-    };
-    let lost = |layer, device, hook| match walk(&subject(layer, device), hook).end {
-        End::Lost(decision) => Some(decision),
-        _ => None,
-    };
-    let by_rules = || [Hook::Prerouting, Hook::Forward].into_iter().find_map(|hook| lost(Layer::Bridged, port, hook));
-    let by_bridge = told::dropped_by_bridge(loss).or_else(by_rules);
-    let (cause, object, decision) = if let Some(decision) = by_bridge {
-        (Cause::FilterDrop, object(&decision), decision)
-    } else {
-        let switch = if loss.destination.is_ipv4() {
-            "net.bridge.bridge-nf-call-iptables"
-        } else {
-            "net.bridge.bridge-nf-call-ip6tables"
-        };
-        loss.netns.sysctls.number(switch).filter(|v| *v == 1)?;
-        (Cause::BridgeFiltered, switch.to_string(), lost(Layer::Ip, bridge, Hook::Forward)?)
-    };
-    let summary =
-        format!("a frame that crosses {} of {} is dropped by {}", bridge.name, loss.here(), sentence(&decision));
-    let verdict = Verdict::new(cause, Place::all_of(loss.here()), object.clone(), summary)
-        .shown_by(evidence::seen(loss.world, last, " and was not seen again"))
-        .shown_by(of_rule(loss.netns, &decision));
-    Some(match cause {
-        Cause::BridgeFiltered => {
-            let switch = object.parse().ok()?;
-            verdict
-                .shown_by(evidence::sysctl(loss.netns, &switch, "0", 1))
-                .mended_by(mend::sysctl(loss.netns, &switch, "0", 1))
-                .advised("Bridged packets then pass no IP filter; some container engines count on it.")
-        }
-        _ => verdict.mended_by(mend::delete_rule(loss.netns, &decision)),
-    })
-}
-
-/// The port of the same bridge behind which the destination is.
-fn out_port<'a>(loss: &Loss<'a>, entered: &Link) -> Option<&'a Link> {
-    let ports = loss.netns.links.iter().filter(|l| l.master == entered.master && l.index != entered.index);
-    ports.into_iter().find(|port| loss.world.peer(loss.netns, port).is_some_and(|(_, end)| end.holds(loss.destination)))
-}
-
 /// Who drops a frame that asks for, or tells of, a neighbour, on its way into a namespace.
 fn dropped<'a>(netns: &'a Namespace, sight: &Sight, device: &Device) -> Option<(Hook, Decision<'a>)> {
     let arp = sight.header.protocol == 0;
@@ -189,7 +133,7 @@ pub(super) fn object(decision: &Decision<'_>) -> String {
     }
 }
 
-fn sentence(decision: &Decision<'_>) -> String {
+pub(super) fn sentence(decision: &Decision<'_>) -> String {
     let Decision { table, chain, rule } = decision;
     let family = table.family.name();
     match rule {

@@ -12,6 +12,7 @@ mod bridge;
 mod carrier;
 mod cause;
 mod checksum;
+mod crossing;
 mod delivered;
 mod evidence;
 mod filter;
@@ -117,7 +118,7 @@ const ORDER: &[Check] = &[
     traffic_control::on_ingress,
     unwanted::translated,
     filter::of_resolution,
-    filter::across_a_bridge,
+    crossing::dropped,
     tracking::full,
     tracking::answer_untracked,
     filter::before_routing,
