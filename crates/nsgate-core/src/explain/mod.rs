@@ -121,6 +121,7 @@ const ORDER: &[Check] = &[
     crossing::dropped,
     tracking::full,
     tracking::answer_untracked,
+    tracking::answer_in_another_zone,
     filter::before_routing,
     publication::localnet,
     martian::refused,

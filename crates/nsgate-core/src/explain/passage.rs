@@ -165,6 +165,19 @@ impl<'a> Passage<'a> {
         self.walks.iter().flat_map(|(_, walk)| &walk.steps).find(untracks).map(|step| step.decision)
     }
 
+    /// The zone of connection tracking that the packet is put into before it is looked up there, and the rule that does
+    /// it; zone 0 where none does.
+    pub(super) fn zone(&self) -> (u16, Option<Decision<'a>>) {
+        let into = |step: &crate::filter::Step<'a>| match &step.outcome {
+            Outcome::Matched(actions) => actions.iter().rev().find_map(|action| match action {
+                Action::Zone(zone) => Some((*zone, Some(step.decision))),
+                _ => None,
+            }),
+            _ => None,
+        };
+        self.at(Hook::Prerouting).and_then(|walk| walk.steps.iter().rev().find_map(into)).unwrap_or((0, None))
+    }
+
     /// What a hook makes of the packet.
     pub(super) fn at(&self, hook: Hook) -> Option<&Walk<'a>> {
         self.walks.iter().find(|(h, _)| *h == hook).map(|(_, walk)| walk)

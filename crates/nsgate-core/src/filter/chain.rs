@@ -156,7 +156,7 @@ impl<'a> Walk<'a> {
             Action::Verdict(Verdict::Drop) | Action::Reject(_) => Some(Chained::Lost(decision)),
             Action::Verdict(Verdict::Return) => Some(Chained::Through),
             Action::Verdict(Verdict::Queue) => Some(Chained::Unknown(decision)),
-            Action::Verdict(Verdict::Continue) | Action::Mark(_) | Action::Notrack => None,
+            Action::Verdict(Verdict::Continue) | Action::Mark(_) | Action::Notrack | Action::Zone(_) => None,
             Action::Verdict(Verdict::Jump(name) | Verdict::Goto(name)) => {
                 let chain = decision.table.chain(name).filter(|_| depth < DEEPEST);
                 let Some(chain) = chain else { return Some(Chained::Unknown(decision)) };

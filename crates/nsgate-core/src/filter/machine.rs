@@ -46,6 +46,8 @@ pub enum Action {
     Mark(u32),
     /// Takes the packet out of connection tracking.
     Notrack,
+    /// Puts the packet into a zone of connection tracking, in both directions.
+    Zone(u16),
     /// A target of the xtables kind.
     Target(String),
 }
@@ -53,6 +55,8 @@ pub enum Action {
 /// `meta mark`, `ct mark` and `ct state`.
 const MARK: MetaKey = MetaKey(3);
 const CONNECTION_MARK: CtKey = CtKey(3);
+/// `ct zone` (NFT_CT_ZONE).
+const ZONE: CtKey = CtKey(17);
 const CT_STATE: u32 = 0;
 
 /// The registers: bytes that are known.
@@ -222,6 +226,10 @@ fn change(subject: &mut Subject<'_>, registers: &Registers, expression: &Express
         Expression::MetaSet { key: MARK, from } => {
             subject.mark = registers.mark(*from);
             subject.mark.map_or(Flow::On, |mark| Flow::Act(Action::Mark(mark)))
+        }
+        Expression::CtSet { key: ZONE, from, direction: None } => {
+            let zone = registers.get(*from, 2).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
+            zone.map_or(Flow::On, |zone| Flow::Act(Action::Zone(zone)))
         }
         Expression::CtSet { key: CONNECTION_MARK, from, .. } if !subject.connection.is_absent() => {
             subject.connection.mark = registers.mark(*from);
