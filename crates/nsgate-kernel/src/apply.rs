@@ -18,7 +18,7 @@ pub use self::records::{DIRECTORY, Records};
 use crate::netlink::{Protocol, Socket};
 use crate::netns::{self, Netns};
 use crate::sys::Signals;
-use crate::{Error, Kind, nftables, rtnetlink, sysctl};
+use crate::{Error, Kind, conntrack, nftables, rtnetlink, sysctl, xfrm};
 
 /// How many namespaces are kept open from one step to the next.
 const KEPT_OPEN: usize = 64;
@@ -130,6 +130,11 @@ impl Performer {
             Action::Sysctl { name, value, .. } => sysctl::write(&Netns::open(&step.netns)?, name, value).map(drop),
             Action::Iptables(change, rule) => self.iptables(&step.netns, *change, rule),
             Action::Nft { commands, .. } => nftables::commit(self.filter_socket(&step.netns)?, commands, None),
+            Action::Policy(change, policy) => {
+                let socket = Netns::open(&step.netns)?.run(|| Socket::open(Protocol::Xfrm))?;
+                xfrm::change(&mut socket?, *change, policy)
+            }
+            Action::Forget(flow) => conntrack::forget(self.filter_socket(&step.netns)?, flow),
             _ => {
                 let address_protocol = self.address_protocol;
                 rtnetlink::perform(&mut self.open(&step.netns)?.routing, step, address_protocol)

@@ -21,6 +21,10 @@ const NEW: u16 = GET - 1;
 /// `IPCTNL_MSG_CT_DELETE`: an entry is gone.
 const GONE: u16 = GET + 1;
 
+/// `AF_INET`, `AF_INET6`, in the byte that netfilter has for them.
+const FAMILY_V4: u8 = 2;
+const FAMILY_V6: u8 = 10;
+
 /// The groups that changes are sent to (NFNLGRP_CONNTRACK_NEW, _UPDATE, _DESTROY).
 pub const CHANGE_GROUPS: [u32; 3] = [1, 2, 3];
 
@@ -172,6 +176,34 @@ fn flow(direction: &Attributes<'_>) -> Option<Flow> {
     })
 }
 
+/// Takes the entry of a flow of TCP or UDP away, given its first direction.
+pub fn forget(socket: &mut Socket, flow: &Flow) -> Result<(), Error> {
+    let mut batch = Batch::new();
+    let family = if flow.source.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 };
+    batch.begin(GONE, 0, &[family, 0, 0, 0]);
+    batch.nest(entry::ORIGINAL, |b| write_flow(b, *flow));
+    match socket.send(&mut batch)?.refused() {
+        Some((_, refusal)) => {
+            let object = format!("the connection {} > {}", flow.source, flow.destination);
+            Err(refusal.clone().error("forget", object))
+        }
+        None => Ok(()),
+    }
+}
+
+fn write_flow(batch: &mut Batch, flow: Flow) {
+    batch.nest(tuple::ADDRESSES, |b| {
+        let v4 = flow.source.is_ipv4();
+        b.address(if v4 { tuple::V4_SOURCE } else { tuple::V6_SOURCE }, flow.source);
+        b.address(if v4 { tuple::V4_DESTINATION } else { tuple::V6_DESTINATION }, flow.destination);
+    });
+    batch.nest(tuple::TRANSPORT, |b| {
+        b.u8(tuple::PROTOCOL, flow.protocol);
+        b.be16(tuple::SOURCE_PORT, flow.source_port);
+        b.be16(tuple::DESTINATION_PORT, flow.destination_port);
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,7 +216,7 @@ mod tests {
         let family = if original.source.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
         batch.begin(NEW, (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16, &[family as u8, 0, 0, 0]);
         for (kind, flow) in [(entry::ORIGINAL, original), (entry::REPLY, reply)] {
-            batch.nest(kind, |b| write_flow(b, flow));
+            batch.nest(kind, |b| write(b, flow));
         }
         batch.be32(entry::TIMEOUT, 300);
         batch.be32(entry::MARK, 7);
@@ -194,23 +226,20 @@ mod tests {
         assert_eq!(socket.send(&mut batch).unwrap().refused(), None);
     }
 
-    fn write_flow(batch: &mut Batch, flow: Flow) {
+    fn write(batch: &mut Batch, flow: Flow) {
+        if flow.protocol != 1 {
+            return write_flow(batch, flow);
+        }
         batch.nest(tuple::ADDRESSES, |b| {
-            let v4 = flow.source.is_ipv4();
-            b.address(if v4 { tuple::V4_SOURCE } else { tuple::V6_SOURCE }, flow.source);
-            b.address(if v4 { tuple::V4_DESTINATION } else { tuple::V6_DESTINATION }, flow.destination);
+            b.address(tuple::V4_SOURCE, flow.source);
+            b.address(tuple::V4_DESTINATION, flow.destination);
         });
         batch.nest(tuple::TRANSPORT, |b| {
             b.u8(tuple::PROTOCOL, flow.protocol);
-            if flow.protocol == 1 {
-                b.be16(tuple::ECHO, flow.source_port);
-                // The type and the code: an echo, or its reply.
-                b.u8(5, if flow.source == IpAddr::from([1, 1, 1, 2]) { 8 } else { 0 });
-                b.u8(6, 0);
-            } else {
-                b.be16(tuple::SOURCE_PORT, flow.source_port);
-                b.be16(tuple::DESTINATION_PORT, flow.destination_port);
-            }
+            b.be16(tuple::ECHO, flow.source_port);
+            // The type and the code: an echo, or its reply.
+            b.u8(5, if flow.source == IpAddr::from([1, 1, 1, 2]) { 8 } else { 0 });
+            b.u8(6, 0);
         });
     }
 
@@ -246,8 +275,12 @@ mod tests {
             let some = entries(&mut socket, |e| e.mark == 8 || e.original.protocol == 6).unwrap();
             assert_eq!(some.items.iter().map(|e| e.original).collect::<Vec<_>>(), [web]);
             assert_eq!((six.reply, six.tcp_state), (web.reversed(), Some(3)));
+            assert_eq!(table(&mut socket).unwrap().entries, 2);
+            forget(&mut socket, &web).unwrap();
+            assert_eq!(entries(&mut socket, |_| true).unwrap().items.len(), 1);
+            assert!(forget(&mut socket, &web).is_err(), "it is gone");
             let table = table(&mut socket).unwrap();
-            assert_eq!(table.entries, 2);
+            assert_eq!(table.entries, 1);
             assert!(table.limit.unwrap() > 1000 && !table.processors.is_empty(), "{table:?}");
         });
     }

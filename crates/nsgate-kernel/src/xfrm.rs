@@ -3,11 +3,14 @@
 //! The kernel tells them, keys included, to those alone who may change them. Keys are passed over: nothing here keeps or
 //! shows one.
 
+mod change;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use nsgate_core::model::{LinkIndex, XfrmDirection, XfrmMode, XfrmPolicy, XfrmSelector, XfrmState, XfrmTemplate};
 
+pub use self::change::change;
 use crate::error::Error;
 use crate::netlink::{Attributes, Batch, Listing, Message, Socket};
 

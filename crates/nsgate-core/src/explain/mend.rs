@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use nsgate_packet::Flow;
 
 use super::Loss;
 use crate::filter::Decision;
@@ -13,8 +14,8 @@ use crate::model::{
     Sysctl, TrafficFilter,
 };
 use crate::plan::{
-    Action, Change, Hop, LinkSetting, NewAddress, NewForwarding, NewNeighbour, NewRoute, OldFilter, Plan, RootQueue,
-    Step, XdpMode,
+    Action, Change, Hop, LinkSetting, NewAddress, NewForwarding, NewNeighbour, NewPolicy, NewRoute, OldFilter, Plan,
+    RootQueue, Step, XdpMode,
 };
 use crate::trace::{Leg, Way};
 
@@ -246,6 +247,24 @@ pub(super) fn delete_rule(netns: &Namespace, decision: &Decision<'_>) -> Plan {
         Some(commands) => Plan::of(Step::new(&netns.name, Action::Nft { commands, undo: parsed(&back) })),
         None => Plan::default(),
     }
+}
+
+/// Adds an IPsec policy.
+pub(super) fn add_policy(netns: &Namespace, policy: NewPolicy) -> Plan {
+    Plan::of(Step::new(&netns.name, Action::Policy(Change::Add, policy)))
+}
+
+/// Takes an IPsec policy away.
+pub(super) fn delete_policy(netns: &Namespace, policy: NewPolicy) -> Plan {
+    Plan::of(Step::new(&netns.name, Action::Policy(Change::Delete, policy)))
+}
+
+/// Forgets a connection of TCP or UDP, so that its next packet asks the rules again; an empty plan for any other.
+pub(super) fn forget_connection(netns: &Namespace, flow: Flow) -> Plan {
+    if !flow.has_ports() {
+        return Plan::default();
+    }
+    Plan::of(Step::new(&netns.name, Action::Forget(flow)))
 }
 
 /// Takes a policy rule away.

@@ -58,6 +58,7 @@ mod unwanted;
 mod upstream;
 mod verdict;
 mod way_back;
+mod xfrm;
 
 pub use cause::{Cause, UnknownCause};
 pub use loss::{Loss, Stage};
@@ -128,6 +129,7 @@ const ORDER: &[Check] = &[
     policy::misled,
     route::wrong,
     forwarding::disabled,
+    xfrm::refused,
     route::blocked,
     translation::source_missing,
     translation::address_wrong,

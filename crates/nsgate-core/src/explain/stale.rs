@@ -9,7 +9,7 @@ use nsgate_packet::Flow;
 
 use super::passage::Passage;
 use super::turn::{Turn, turns};
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, filter};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, filter, mend};
 use crate::filter::End;
 use crate::model::Namespace;
 use crate::model::conntrack::Entry;
@@ -87,22 +87,10 @@ fn verdict(loss: &Loss<'_>, netns: &Namespace, entry: &Entry, object: String, su
     let verdict = Verdict::new(Cause::ConntrackStale, Place::all_of(&netns.name), object, summary)
         .shown_by(Evidence::new(EvidenceKind::Conntrack, &netns.name, found));
     let seen = loss.last.map(|last| evidence::seen(loss.world, last, " and was not seen again"));
-    verdict.shown_by_all(seen).advised(forget(netns, &entry.original))
-}
-
-/// How the entry is taken away.
-fn forget(netns: &Namespace, flow: &Flow) -> String {
-    let protocol = match flow.protocol {
-        6 => "tcp",
-        17 => "udp",
-        _ => "icmp",
-    };
-    let enter = if netns.name.is_host() { String::new() } else { format!("ip netns exec {} ", netns.name) };
-    format!(
-        "Take the old entry away, so that the next packet asks the rules: {enter}conntrack -D -p {protocol} --orig-src {} \
-         --orig-dst {} --sport {} --dport {}",
-        flow.source, flow.destination, flow.source_port, flow.destination_port
-    )
+    verdict
+        .shown_by_all(seen)
+        .mended_by(mend::forget_connection(netns, entry.original))
+        .advised("The next packet of the flow asks the rules. Other flows may have such entries, too: conntrack -L.")
 }
 
 fn words(flow: &Flow) -> String {
@@ -180,8 +168,7 @@ mod tests {
         fixture.observation.tracked = vec![(name("host"), entry)];
         let (cause, place, _) = fixture.verdict();
         assert_eq!((cause.as_str(), place.as_str()), ("conntrack-stale", "host"));
-        let advice = fixture.explained().advice.unwrap();
         let typed = "conntrack -D -p udp --orig-src 1.1.1.2 --orig-dst 114.114.114.114 --sport 40000 --dport 5060";
-        assert!(advice.ends_with(typed), "{advice}");
+        assert_eq!(fixture.explained().fix.commands(), [typed]);
     }
 }

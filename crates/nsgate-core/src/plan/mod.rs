@@ -19,6 +19,7 @@ mod state;
 mod step;
 mod traffic_control;
 mod words;
+mod xfrm;
 
 pub use compile::{CompileError, Compiled, compile};
 pub use inventory::{Inventory, StandingMember, StandingNetwork, inventory};
@@ -29,6 +30,7 @@ pub use remove::{instances, remove};
 pub use state::{State, StateError};
 pub use step::{Action, Change, Hop, NewAddress, NewForwarding, NewNeighbour, NewRoute, Step};
 pub use traffic_control::{OldFilter, RootQueue};
+pub use xfrm::NewPolicy;
 
 /// An ordered list of steps.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -8,6 +8,7 @@ mod iptables;
 mod link;
 mod route;
 mod traffic_control;
+mod xfrm;
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -43,6 +44,7 @@ impl Step {
                     Some(traffic_control::tc(&mut words)?)
                 }
                 "sysctl" => Some(sysctl(&mut words)?),
+                "conntrack" => Some(xfrm::connection(&mut words)?),
                 "nft" => Some(nft(&mut words, world.namespace(&netns))?),
                 "nsenter" => {
                     netns = nsenter(&mut words)?;
@@ -61,7 +63,7 @@ impl Step {
 }
 
 /// The objects of `ip` that have steps, in the order in which `ip` tries abbreviations.
-const OBJECTS: [&str; 8] = ["address", "addr", "route", "rule", "neighbor", "neighbour", "link", "netns"];
+const OBJECTS: [&str; 9] = ["address", "addr", "route", "rule", "neighbor", "neighbour", "link", "netns", "xfrm"];
 
 /// What follows `ip`; none if it was `ip netns exec NAME`.
 fn ip(words: &mut Cursor<'_>, netns: &mut NetnsName) -> Result<Option<Action>, ParseError> {
@@ -100,6 +102,16 @@ fn ip(words: &mut Cursor<'_>, netns: &mut NetnsName) -> Result<Option<Action>, P
             Ok(Some(Action::Neighbour(change, neighbour(words)?)))
         }
         Some("link") => link::link(words).map(Some),
+        Some("xfrm") => {
+            words.expect("policy")?;
+            let change = match words.take("add, update or delete")? {
+                "add" => Change::Add,
+                "update" => Change::Replace,
+                "delete" => Change::Delete,
+                _ => return Err(words.unexpected("add, update or delete")),
+            };
+            xfrm::policy(words, change).map(Some)
+        }
         Some("netns") => named_netns(words, netns),
         _ => Err(words.unexpected("netns, link, addr, route, rule or neigh")),
     }

@@ -3,15 +3,17 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use nsgate_packet::Flow;
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 
 use super::step::{Action, Change, Hop, NewAddress, NewForwarding, NewNeighbour, NewRoute, Step};
 use super::{IptablesChange, IptablesRule, PacketKind};
-use super::{LinkSetting, MacvlanMode, NewKind, NewLink, OldFilter, RootQueue, VethPeer, Vxlan, XdpMode};
+use super::{LinkSetting, MacvlanMode, NewKind, NewLink, NewPolicy, OldFilter, RootQueue, VethPeer, Vxlan, XdpMode};
 use crate::model::{
     Family, Handle, LinkName, Mac, NeighbourState, NetnsName, PortState, RouteKind, Rule, RuleAction, Scope, Sysctl,
+    XfrmDirection, XfrmMode, XfrmTemplate,
 };
 
 fn link_name() -> BoxedStrategy<LinkName> {
@@ -306,6 +308,53 @@ fn iptables_change() -> impl Strategy<Value = IptablesChange> {
     ]
 }
 
+fn new_policy() -> impl Strategy<Value = NewPolicy> {
+    let template = |family| {
+        let ends = (of(address(family)), of(address(family)));
+        let protocol = prop_oneof![Just(50u8), Just(51), Just(108)];
+        let mode = prop_oneof![Just(XfrmMode::Transport), Just(XfrmMode::Tunnel)];
+        (ends, protocol, mode, any::<u32>(), any::<u32>(), any::<bool>()).prop_map(
+            |((source, destination), protocol, mode, request, spi, optional)| XfrmTemplate {
+                protocol,
+                mode,
+                source,
+                destination,
+                request,
+                spi,
+                optional,
+            },
+        )
+    };
+    let direction = prop_oneof![Just(XfrmDirection::In), Just(XfrmDirection::Out), Just(XfrmDirection::Forward)];
+    let of_family = family().prop_flat_map(move |family| {
+        let templates = proptest::collection::vec(template(family), 0..3);
+        (address(family), address(family), 0u8..=32, 0u8..=32, templates)
+    });
+    (of_family, direction, any::<u32>(), any::<bool>()).prop_map(
+        |((source, destination, from, to, templates), direction, priority, refuses)| NewPolicy {
+            source: ipnet::IpNet::new(source, from).unwrap().trunc(),
+            destination: ipnet::IpNet::new(destination, to).unwrap().trunc(),
+            direction,
+            priority,
+            refuses,
+            templates,
+        },
+    )
+}
+
+fn tracked_flow() -> impl Strategy<Value = Flow> {
+    let ends = family().prop_flat_map(|family| (address(family), address(family)));
+    (ends, prop_oneof![Just(6u8), Just(17)], any::<u16>(), any::<u16>()).prop_map(
+        |((source, destination), protocol, source_port, destination_port)| Flow {
+            protocol,
+            source,
+            destination,
+            source_port,
+            destination_port,
+        },
+    )
+}
+
 fn sysctl() -> impl Strategy<Value = Sysctl> {
     prop_oneof![
         Just(Sysctl::known("net.ipv4.ip_forward")),
@@ -334,6 +383,12 @@ fn action() -> BoxedStrategy<Action> {
             .prop_map(|(change, entry)| Action::Forwarding(change, entry)),
         (link_name(), queue()).prop_map(|(dev, queue)| Action::SetQueue { dev, queue, before: None }),
         old_filter().prop_map(Action::DeleteFilter),
+        (change(), new_policy()).prop_map(|(change, policy)| {
+            // What goes is told by as much as it takes to find it.
+            let policy = if change == Change::Delete { policy.key() } else { policy };
+            Action::Policy(change, policy)
+        }),
+        tracked_flow().prop_map(Action::Forget),
         (iptables_change(), iptables_rule()).prop_map(|(change, rule)| Action::Iptables(change, rule)),
         (sysctl(), "[ -~]{0,20}").prop_map(|(name, value)| Action::Sysctl { name, value, before: None }),
     ]

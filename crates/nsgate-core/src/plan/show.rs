@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Formatter, Write};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use nsgate_packet::Flow;
 
 use super::link::{LinkSetting, NewKind, NewLink, VethPeer, Vxlan};
 use super::step::{Action, Change, Hop, NewAddress, NewForwarding, NewNeighbour, NewRoute, PROTOCOL_BOOT, Step};
@@ -88,6 +89,11 @@ impl Display for Step {
             Action::DeleteFilter(old) => {
                 write!(f, "{} filter del dev {} {old}", Tool("tc", netns), quoted(old.dev.as_str()))
             }
+            Action::Policy(change, policy) => {
+                let policy = if *change == Change::Delete { policy.key() } else { policy.clone() };
+                write!(f, "{} xfrm policy {} {policy}", Tool("ip", netns), policy_verb(*change))
+            }
+            Action::Forget(flow) => show_connection(f, netns, flow),
             Action::Iptables(change, rule) => {
                 let table = match rule.table.as_str() {
                     "filter" => String::new(),
@@ -104,6 +110,24 @@ impl Display for Step {
             }
         }
     }
+}
+
+/// The verbs of `ip xfrm`, where `del` is short for nothing.
+fn policy_verb(change: Change) -> &'static str {
+    match change {
+        Change::Add => "add",
+        Change::Replace => "update",
+        Change::Delete => "delete",
+    }
+}
+
+fn show_connection(f: &mut Formatter<'_>, netns: &NetnsName, flow: &Flow) -> fmt::Result {
+    let family = if flow.source.is_ipv4() { "" } else { " -f ipv6" };
+    let protocol = if flow.protocol == 6 { "tcp" } else { "udp" };
+    let Flow { source, destination, source_port, destination_port, .. } = flow;
+    let ports = format!("--sport {source_port} --dport {destination_port}");
+    let program = Tool("conntrack", netns);
+    write!(f, "{program} -D{family} -p {protocol} --orig-src {source} --orig-dst {destination} {ports}")
 }
 
 /// A program, told to work in a namespace.

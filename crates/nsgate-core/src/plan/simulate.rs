@@ -9,9 +9,10 @@ mod route;
 
 use super::step::{Action, Change, NewForwarding, NewNeighbour, Step};
 use super::traffic_control::{OldFilter, RootQueue};
+use super::xfrm::NewPolicy;
 use crate::model::{
     Family, ForwardingEntry, ForwardingOrigin, Handle, LinkIndex, LinkName, Namespace, Neighbour, NeighbourState,
-    NetnsName, Peer, Qdisc, QueueCounts, Rule, Setting, Sysctl, TrafficFilter, World,
+    NetnsName, Peer, Qdisc, QueueCounts, Rule, Setting, Sysctl, TrafficFilter, World, XfrmPolicy,
 };
 
 /// Why a step cannot be done.
@@ -48,6 +49,9 @@ pub fn apply(world: &mut World, step: &Step) -> Result<(), Refusal> {
         Action::Forwarding(change, entry) => forwarding(namespace(world, netns)?, *change, entry),
         Action::SetQueue { dev, queue, .. } => set_queue(namespace(world, netns)?, dev, *queue),
         Action::DeleteFilter(old) => delete_filter(namespace(world, netns)?, old),
+        Action::Policy(change, new) => policy(namespace(world, netns)?, *change, new),
+        // A World holds no connections.
+        Action::Forget(_) => namespace(world, netns).map(drop),
         Action::Sysctl { name, value, .. } => sysctl(namespace(world, netns)?, name, value),
         Action::Iptables(change, rule) => {
             let ruleset = &mut namespace(world, netns)?.ruleset;
@@ -183,6 +187,23 @@ fn delete_filter(netns: &mut Namespace, old: &OldFilter) -> Result<(), Refusal> 
     netns.traffic_filters.retain(|f| !same(f));
     if netns.traffic_filters.len() == before {
         return Err(Refusal::Missing(format!("filter {old} of {}", old.dev)));
+    }
+    Ok(())
+}
+
+fn policy(netns: &mut Namespace, change: Change, new: &NewPolicy) -> Result<(), Refusal> {
+    let policies = &mut netns.xfrm.policies;
+    let there = policies.iter().position(|policy| new.is_key_of(policy));
+    match (change, there) {
+        (Change::Delete, None) => return Err(Refusal::Missing(format!("policy {new}"))),
+        (Change::Add, Some(_)) => return Err(Refusal::Exists(format!("policy {new}"))),
+        (Change::Delete | Change::Replace, Some(at)) => drop(policies.remove(at)),
+        (Change::Add | Change::Replace, None) => {}
+    }
+    if change != Change::Delete {
+        let behind = |policy: &XfrmPolicy| policy.priority > new.priority;
+        let at = policies.iter().position(behind).unwrap_or(policies.len());
+        policies.insert(at, new.policy());
     }
     Ok(())
 }

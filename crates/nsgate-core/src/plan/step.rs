@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use nsgate_packet::Flow;
 
 use super::iptables::{IptablesChange, IptablesRule};
 use super::link::{LinkSetting, NewLink};
 use super::traffic_control::{OldFilter, RootQueue};
+use super::xfrm::NewPolicy;
 use crate::model::ruleset::Command;
 use crate::model::{Family, LinkName, Mac, NeighbourState, NetnsName, RouteKind, Rule, Scope, Sysctl, TABLE_MAIN};
 
@@ -78,6 +80,10 @@ pub enum Action {
     },
     /// Removes filters of traffic control. There is no way back: what they did is not kept.
     DeleteFilter(OldFilter),
+    /// An IPsec policy.
+    Policy(Change, NewPolicy),
+    /// Forgets a tracked connection, by its first direction. There is no way back: its next packet begins it anew.
+    Forget(Flow),
     /// A kernel setting.
     Sysctl {
         /// Its name.
@@ -206,7 +212,7 @@ impl Step {
             Action::DeleteNetns(name) => Action::AddNetns(name.clone()),
             Action::AddLink(link) => Action::DeleteLink { name: link.name.clone(), was: Some(Box::new(link.clone())) },
             Action::DeleteLink { was, .. } => Action::AddLink(was.as_deref()?.clone()),
-            Action::DeleteGroup(_) | Action::DeleteFilter(_) => return None,
+            Action::DeleteGroup(_) | Action::DeleteFilter(_) | Action::Forget(_) => return None,
             Action::SetLink { name, setting, before } => {
                 let (name, setting, before) = inverse_setting(&mut netns, name, setting, before.as_ref())?;
                 Action::SetLink { name, setting, before }
@@ -218,6 +224,7 @@ impl Step {
             Action::Neighbour(Change::Replace, entry) => Action::Neighbour(Change::Delete, entry.clone()),
             Action::Neighbour(change, entry) => Action::Neighbour(change.inverse()?, entry.clone()),
             Action::Forwarding(change, entry) => Action::Forwarding(change.inverse()?, entry.clone()),
+            Action::Policy(change, policy) => Action::Policy(change.inverse()?, policy.clone()),
             Action::SetQueue { dev, queue, before } => {
                 Action::SetQueue { dev: dev.clone(), queue: (*before)?, before: Some(*queue) }
             }
@@ -242,6 +249,7 @@ impl Step {
             Action::DeleteLink { was, .. } => *was = None,
             Action::SetLink { before, .. } => *before = None,
             Action::SetQueue { before, .. } => *before = None,
+            Action::Policy(Change::Delete, policy) => *policy = policy.key(),
             Action::Sysctl { before, .. } => *before = None,
             Action::Nft { undo, .. } => *undo = None,
             _ => {}

@@ -6,7 +6,7 @@ use nsgate_core::explain::Cause;
 use super::Lab;
 
 /// Every lab's name and file; the first is the one that runs when none is named.
-pub(crate) const LABS: [(&str, &str); 97] = [
+pub(crate) const LABS: [(&str, &str); 100] = [
     ("article", include_str!("../../labs/article.toml")),
     ("dnat", include_str!("../../labs/dnat.toml")),
     ("router", include_str!("../../labs/router.toml")),
@@ -104,14 +104,16 @@ pub(crate) const LABS: [(&str, &str); 97] = [
     ("service-overloaded-v6", include_str!("../../labs/service-overloaded-v6.toml")),
     ("fragment-lost", include_str!("../../labs/fragment-lost.toml")),
     ("fragment-lost-egress", include_str!("../../labs/fragment-lost-egress.toml")),
+    ("xfrm-drop", include_str!("../../labs/xfrm-drop.toml")),
+    ("xfrm-drop-state", include_str!("../../labs/xfrm-drop-state.toml")),
+    ("xfrm-drop-v6", include_str!("../../labs/xfrm-drop-v6.toml")),
 ];
 
 /// The causes that no lab shows, and why.
-const WITHOUT: [(Cause, &str); 9] = [
+const WITHOUT: [(Cause, &str); 8] = [
     (Cause::NeighbourTableFull, "its limits are those of the whole machine, and a sandbox cannot reach them"),
     (Cause::BpfDrop, "the kernel lets nobody but root load such programs"),
     (Cause::SecurityDrop, "the policy of a security module is that of the whole machine"),
-    (Cause::XfrmDrop, "nsgate does not name it yet"),
     (Cause::RouterAdvertisementLost, "nothing in a sandbox sends router advertisements"),
     (Cause::ConntrackFull, "its limit is that of the whole machine, and a sandbox cannot change it"),
     (Cause::ResolverUnreachable, "nothing in a sandbox serves names"),

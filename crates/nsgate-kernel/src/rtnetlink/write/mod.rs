@@ -40,6 +40,8 @@ pub fn is_routing(action: &Action) -> bool {
             | Action::DeleteNetns(_)
             | Action::Sysctl { .. }
             | Action::Nft { .. }
+            | Action::Policy(..)
+            | Action::Forget(_)
             | Action::Iptables(..)
     )
 }
@@ -107,6 +109,8 @@ pub fn write(batch: &mut Batch, action: &Action, names: &Names<'_>) -> Result<()
         | Action::DeleteNetns(_)
         | Action::Sysctl { .. }
         | Action::Nft { .. }
+        | Action::Policy(..)
+        | Action::Forget(_)
         | Action::Iptables(..) => Err(Error::answer("write", "this step", "rtnetlink has no request for it")),
     }
 }
