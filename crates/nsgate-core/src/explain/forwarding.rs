@@ -10,6 +10,9 @@ use crate::model::{Family, Link, Setting, Sysctl};
 /// Forwarding is off: globally, or for the interface that the packet came in by.
 pub(super) fn disabled(loss: &Loss<'_>) -> Option<Verdict> {
     let Stage::Entered(entered) = loss.stage else { return None };
+    if loss.arrived() {
+        return None;
+    }
     let (switch, found) = switched_off(loss, entered)?;
     let counter = match loss.family() {
         Family::V4 => "Ip.InAddrErrors",

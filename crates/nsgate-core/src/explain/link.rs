@@ -16,6 +16,16 @@ pub(super) fn down(loss: &Loss<'_>) -> Option<Verdict> {
     )
 }
 
+/// The interface that the packet should leave by, or its other end, cannot carry it.
+pub(super) fn in_the_way(loss: &Loss<'_>) -> Option<Verdict> {
+    let to_leave = loss.way_out().is_some() && !loss.arrived();
+    if to_leave || loss.netns.holder(loss.destination).is_some() {
+        down(loss).or_else(|| without_carrier(loss))
+    } else {
+        None
+    }
+}
+
 /// The interface is up, but nothing is behind it: its peer or lower device is gone, down or out of sight.
 pub(super) fn without_carrier(loss: &Loss<'_>) -> Option<Verdict> {
     let link = loss.way_out().filter(|l| l.up && !l.carrier)?;

@@ -2,8 +2,8 @@
 //!
 //! [`explain`] looks where the trail of the probe ends (a [`Loss`]) and asks the causes, one after the other, in the
 //! order in which the kernel checks a packet. Each cause is one pure function of the loss; the first that finds its
-//! evidence is the verdict, and the others that hold at the same place follow as further findings. Nothing is guessed:
-//! where no cause is shown, the verdict is `uncertain` and says what was seen.
+//! evidence is the verdict. What the packet would meet next if that were mended follows as further findings. Nothing is
+//! guessed: where no cause is shown, the verdict is `uncertain` and says what was seen.
 
 mod address;
 mod advertisement;
@@ -20,6 +20,7 @@ mod filter;
 pub(crate) mod fixture;
 mod forwarding;
 mod fragment;
+mod further;
 mod gate;
 mod let_pass;
 mod link;
@@ -29,6 +30,7 @@ mod masquerade;
 mod mend;
 mod neighbour;
 mod neighbour_table;
+mod onward;
 mod overload;
 mod owner;
 mod passage;
@@ -171,6 +173,12 @@ pub fn explain(world: &World, observation: &Observation) -> Report {
     }
 }
 
+/// The first cause that is shown.
+fn first_cause(world: &World, observation: &Observation) -> Option<Verdict> {
+    let trail = Loss::trail(world, observation);
+    trail.iter().find_map(|loss| ORDER.iter().find_map(|check| check(loss)))
+}
+
 /// Says why a packet was lost.
 fn explain_loss(world: &World, observation: &Observation) -> Report {
     let trail = Loss::trail(world, observation);
@@ -183,7 +191,12 @@ fn explain_loss(world: &World, observation: &Observation) -> Report {
     let netns = first.as_ref().map(|verdict| verdict.place.netns.clone());
     let mut verdict = first.unwrap_or_else(|| uncertain::at(end));
     verdict.evidence.extend(told::evidence(world, observation, netns.as_ref()));
-    // Two losses of one trail may show the same cause: a request refused, and the refusal itself.
+    if !verdict.fix.is_empty() {
+        let further = further::behind(world, observation, &verdict);
+        return Report { verdict, further };
+    }
+    // What is to be mended by others cannot be done in thought: what else holds at the end of the trail is told. Two
+    // losses of one trail may show the same cause: a request refused, and the refusal itself.
     let mut further: Vec<Verdict> = Vec::new();
     // That nothing came back is no more than the loss itself.
     for next in found.filter(|next| next.cause != verdict.cause && next.cause != Cause::UpstreamSilent) {

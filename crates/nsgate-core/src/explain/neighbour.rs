@@ -161,6 +161,14 @@ fn refuses_to_answer(loss: &Loss<'_>, unresolved: &Unresolved<'_>, holder: At<'_
     )
 }
 
+/// Whether an interface that holds an address is set never to answer for it.
+pub(super) fn never_answers(netns: &Namespace, link: &Link, asked: IpAddr) -> bool {
+    /// `arp_ignore`: no answer for any address.
+    const NEVER: i64 = 8;
+    let ignores = || arp_ignore(netns, link).is_some_and(|(_, value)| value == NEVER);
+    !link.resolves_neighbours || Family::of(asked) == Family::V4 && ignores()
+}
+
 /// The value that counts: the larger of `all` and the interface's own (linux ip-sysctl).
 fn arp_ignore(netns: &Namespace, link: &Link) -> Option<(Sysctl, i64)> {
     let own = i64::from(link.setting(Family::V4, Setting::ArpIgnore)?);

@@ -12,7 +12,7 @@ pub(super) fn misled(loss: &Loss<'_>) -> Option<Verdict> {
 }
 
 /// The rule that decided where the packet was lost.
-fn at_the_end(loss: &Loss<'_>) -> Option<Verdict> {
+pub(super) fn at_the_end(loss: &Loss<'_>) -> Option<Verdict> {
     if matches!(loss.stage, Stage::Left(_)) || loss.arrived() {
         return None;
     }

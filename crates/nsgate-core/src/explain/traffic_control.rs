@@ -175,8 +175,8 @@ fn way(way: Way) -> &'static str {
 mod tests {
     use crate::explain::fixture::{Fixture, kernel_event};
     use crate::model::{
-        ActionKind, FilterKind, Handle, LinkIndex, Program, ProgramPlace, Qdisc, QdiscKind, QueueCounts, TrafficAction,
-        TrafficFilter, TrafficVerdict, U32Key,
+        ActionKind, FilterKind, Handle, Link, LinkIndex, Peer, Program, ProgramPlace, Qdisc, QdiscKind, QueueCounts,
+        TrafficAction, TrafficFilter, TrafficVerdict, U32Key,
     };
     use crate::trace::{DropReason, KernelEventKind};
 
@@ -226,16 +226,21 @@ mod tests {
     #[test]
     fn what_is_sent_by_an_interface_that_is_down_is_mended_there() {
         let mut fixture = Fixture::lost_at_the_gateway();
-        fixture.link("host", "eth2").up = false;
+        let mirror = Link {
+            index: LinkIndex(9),
+            name: "ifb0".parse().unwrap(),
+            up: false,
+            ..fixture.link("host", "eth2").clone()
+        };
+        fixture.netns("host").links.push(Link { addresses: Vec::new(), peer: Peer::None, ..mirror });
         queue(&mut fixture, 2, Handle::INGRESS, QdiscKind::Clsact);
-        let redirect = ActionKind::Mirred { copy: false, ingress: false, link: LinkIndex(3) };
+        let redirect = ActionKind::Mirred { copy: false, ingress: false, link: LinkIndex(9) };
         filter(&mut fixture, FilterKind::U32 { keys: Vec::new() }, Some((redirect, TrafficVerdict::Stolen)));
         fixture.counted("host", "qdisc.veth3.clsact.drops");
-        let found = crate::explain::explain(&fixture.world, &fixture.observation);
-        let found: Vec<_> = [found.verdict].into_iter().chain(found.further).collect();
-        let of_queue = found.iter().find(|verdict| verdict.cause.code() == "qdisc-drop").unwrap();
-        assert!(of_queue.object.ends_with("mirred redirect to eth2 (down)"), "{of_queue:?}");
-        assert_eq!(of_queue.fix.commands(), ["ip link set eth2 up"]);
+        let verdict = fixture.explained();
+        assert_eq!(verdict.cause.code(), "qdisc-drop");
+        assert!(verdict.object.ends_with("mirred redirect to ifb0 (down)"), "{verdict:?}");
+        assert_eq!(verdict.fix.commands(), ["ip link set ifb0 up"]);
     }
 
     #[test]

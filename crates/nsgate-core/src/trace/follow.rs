@@ -258,7 +258,8 @@ fn resolution_header(source: std::net::IpAddr, about: std::net::IpAddr, protocol
     }
 }
 
-fn header(ip: &Ip<'_>) -> Header {
+/// What the header of a packet says.
+pub(crate) fn header(ip: &Ip<'_>) -> Header {
     let flow = ip.flow();
     let (ports, reset) = match ip.transport() {
         Transport::Tcp(tcp) => (true, tcp.flags.has(TcpFlags::RST)),

@@ -23,6 +23,7 @@ pub use change::{Change, ConnectionEvent, NeighbourEvent, neighbours_on_the_way,
 pub use closer::{CLOSER_TAPS, Stretch, stretch, to_look_closer};
 pub use counters::Counters;
 pub use follow::follow;
+pub(crate) use follow::header;
 pub use journey::{Header, Journey, Leg, Segment, Sight};
 pub use kernel_event::{Addressee, DropReason, KernelEvent, KernelEventKind, life};
 pub use observation::{Ending, KernelRoute, Observation, RouteQuestion, Watched, Window};
