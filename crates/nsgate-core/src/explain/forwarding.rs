@@ -4,13 +4,14 @@
 //! IPv6 asks `net.ipv6.conf.all.forwarding`, or since Linux 6.17 `force_forwarding` of the interface. The kernel answers
 //! with silence and counts the packet under InAddrErrors.
 
+use super::passage::Passage;
 use super::{Cause, Loss, Place, Stage, Verdict, evidence, mend};
 use crate::model::{Family, Link, Setting, Sysctl};
 
 /// Forwarding is off: globally, or for the interface that the packet came in by.
 pub(super) fn disabled(loss: &Loss<'_>) -> Option<Verdict> {
     let Stage::Entered(entered) = loss.stage else { return None };
-    if loss.arrived() {
+    if Passage::delivers(loss) {
         return None;
     }
     let (switch, found) = switched_off(loss, entered)?;

@@ -118,7 +118,7 @@ fn step(world: &World, imagined: &Observation) -> Option<Next> {
     if CERTAIN.iter().any(|check| check(here).is_some()) {
         return Some(Next::Lost);
     }
-    if !here.arrived() {
+    if !Passage::delivers(here) {
         return leave(here);
     }
     if here.leg == Leg::Answer {
@@ -220,11 +220,10 @@ fn leave(loss: &Loss<'_>) -> Option<Next> {
         Some((Some(wrong), NeighbourState::Permanent)) if to.link.mac.is_some_and(|right| right != wrong) => {
             Some(Next::Asked(vec![sight(from, Way::Out, out.mac.map(|own| (own, wrong)))]))
         }
-        Some(_) => Some(Next::Went(vec![sight(from, Way::Out, None), sight(to, Way::In, None)])),
         None if neighbour::never_answers(to.netns, to.link, next_hop) => {
             Some(Next::Asked(question(loss, out, next_hop, &segment)))
         }
-        None => Some(Next::Went(vec![sight(from, Way::Out, None), sight(to, Way::In, None)])),
+        _ => Some(Next::Went(vec![sight(from, Way::Out, None), sight(to, Way::In, None)])),
     }
 }
 

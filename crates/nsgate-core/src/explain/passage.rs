@@ -109,6 +109,12 @@ impl<'a> Passage<'a> {
         }
     }
 
+    /// Whether a lost packet came in to be delivered here, its translations taken into account.
+    pub(super) fn delivers(loss: &Loss<'a>) -> bool {
+        let route = Self::of(loss).and_then(|passage| passage.route).unwrap_or_else(|| loss.route());
+        loss.entered().is_some() && route.is_local()
+    }
+
     /// The hooks before the packet is routed.
     fn before_routing(&mut self, mut subject: Subject<'a>) -> Option<Subject<'a>> {
         if subject.entered.is_none() {

@@ -6,11 +6,12 @@ use nsgate_core::explain::Cause;
 use super::Lab;
 
 /// Every lab's name and file; the first is the one that runs when none is named.
-pub(crate) const LABS: [(&str, &str); 100] = [
+pub(crate) const LABS: [(&str, &str); 101] = [
     ("article", include_str!("../../labs/article.toml")),
     ("dnat", include_str!("../../labs/dnat.toml")),
     ("router", include_str!("../../labs/router.toml")),
     ("ipv6", include_str!("../../labs/ipv6.toml")),
+    ("three-faults", include_str!("../../labs/three-faults.toml")),
     ("delivered", include_str!("../../labs/delivered.toml")),
     ("delivered-v6", include_str!("../../labs/delivered-v6.toml")),
     ("forwarding-disabled", include_str!("../../labs/forwarding-disabled.toml")),

@@ -35,6 +35,10 @@ fn wrong_verdict(trace: &Trace, report: &Report) -> Option<String> {
     {
         return Some("the verdict names another place than it should".into());
     }
+    let further: Vec<&str> = report.further.iter().map(|verdict| verdict.cause.code()).collect();
+    if let Some(wanted) = expected.further.as_ref().filter(|wanted| **wanted != further) {
+        return Some(format!("the packet would meet {further:?} next, it should meet {wanted:?}"));
+    }
     let names_object = verdict.object.contains(&expected.object);
     (!names_object).then(|| format!("the verdict blames {}, it should blame {}", verdict.object, expected.object))
 }

@@ -258,6 +258,8 @@ pub(crate) struct Expected {
     /// Words that the object's text holds.
     #[serde(default)]
     pub(crate) object: String,
+    /// The causes that the packet would meet next, in this order, where the lab says so.
+    pub(crate) further: Option<Vec<String>>,
 }
 
 impl FromStr for Lab {
