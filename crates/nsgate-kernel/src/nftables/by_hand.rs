@@ -129,6 +129,18 @@ fn every_instruction_is_written_and_read_again() {
     }
 }
 
+#[test]
+fn instructions_take_no_more_room_than_they_need() {
+    let written = [loads(), uses()].concat();
+    let mut batch = Batch::new();
+    batch.begin(0, 0, &[]);
+    write_expressions(&mut batch, &written);
+    let message = Messages::new(batch.part(0, 1)).next().unwrap();
+    let (_, attributes) = message.split::<0>().unwrap();
+    let read = expressions(attributes);
+    assert_eq!((read.len(), read.capacity()), (written.len(), written.len()));
+}
+
 #[track_caller]
 fn reads(family: TableFamily, expressions: Vec<Expression>, expected: &str) {
     let rule = Rule { handle: 0, expressions, comment: None };

@@ -50,7 +50,11 @@ pub(in super::super) fn verdict(attributes: &Attributes<'_>) -> Option<Verdict> 
 }
 
 fn list_at(list: Attributes<'_>, depth: usize) -> Vec<Expression> {
-    list.filter(|e| e.kind == LIST_ELEMENT).filter_map(|e| one(&e.nested(), depth)).collect()
+    let instructions = list.filter(|e| e.kind == LIST_ELEMENT);
+    // Exactly as many as there are: a vector that grows by itself would hold half as many again, for each rule.
+    let mut read = Vec::with_capacity(instructions.clone().count());
+    read.extend(instructions.filter_map(|e| one(&e.nested(), depth)));
+    read
 }
 
 /// One instruction; none only if it has no name.
