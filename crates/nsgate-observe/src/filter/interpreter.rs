@@ -12,6 +12,12 @@ pub(super) struct Frame<'a> {
 
 /// How many bytes of a frame the program keeps. A load past the end keeps none, as in the kernel.
 pub(super) fn run(program: &[Instruction], frame: &Frame<'_>) -> u32 {
+    run_counting(program, frame).0
+}
+
+/// The same, and how many loads behind an index it took.
+pub(super) fn run_counting(program: &[Instruction], frame: &Frame<'_>) -> (u32, usize) {
+    let mut indexed = 0;
     let (mut accumulator, mut index, mut memory) = (0u32, 0u32, [0u32; 16]);
     let mut next = 0;
     loop {
@@ -32,11 +38,14 @@ pub(super) fn run(program: &[Instruction], frame: &Frame<'_>) -> u32 {
             code::JUMP_EQUAL => next += branch(accumulator == operand),
             code::JUMP_AT_LEAST => next += branch(accumulator >= operand),
             code::JUMP_ANY_BIT => next += branch(accumulator & operand != 0),
-            code::RETURN => return operand,
-            _ => match load(code, operand, index, frame) {
-                Some(value) => accumulator = value,
-                None => return 0,
-            },
+            code::RETURN => return (operand, indexed),
+            _ => {
+                indexed += usize::from(code & !0x18 == code::LOAD_INDEXED);
+                match load(code, operand, index, frame) {
+                    Some(value) => accumulator = value,
+                    None => return (0, indexed),
+                }
+            }
         }
     }
 }

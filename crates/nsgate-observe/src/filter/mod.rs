@@ -7,6 +7,7 @@
 
 mod assembler;
 pub(crate) mod changes;
+mod glance;
 #[cfg(test)]
 mod interpreter;
 
@@ -109,10 +110,21 @@ impl Interest {
 /// Writes the program. The index holds the offset of the header in question.
 struct Writer {
     out: Assembler,
+    /// Where the transport header begins.
+    place: Place,
     accept: Label,
     reject: Label,
     /// The index is at the transport header of a packet with the probe's protocol.
     transport: Label,
+}
+
+/// Where a header begins.
+#[derive(Clone, Copy)]
+enum Place {
+    /// At the index.
+    Index,
+    /// So many bytes into the frame.
+    Fixed(u32),
 }
 
 /// Where the program goes on with what a tunnel carries.
@@ -154,7 +166,7 @@ impl Writer {
     fn new() -> Self {
         let mut out = Assembler::default();
         let (accept, reject, transport) = (out.label(), out.label(), out.label());
-        Self { out, accept, reject, transport }
+        Self { out, place: Place::Index, accept, reject, transport }
     }
 
     fn write(mut self, interest: &Interest) -> Option<Vec<Instruction>> {
@@ -162,6 +174,8 @@ impl Writer {
         let (ipv4, ipv6) = (label(), label());
         let inner = Inner { ethernet: label(), ipv4: label(), ipv6: label() };
         let tunnels = Tunnels { udp: label(), gre: label(), inner };
+        self.first_glance(interest, &tunnels);
+        self.begin_part();
         self.link_header(ipv4, ipv6);
         self.network(interest, ipv4, ipv6, Some(&tunnels));
         self.begin_part();
@@ -363,7 +377,7 @@ impl Writer {
                 // What it carries, and what it acknowledges.
                 for (offset, first) in [(4, sequence), (8, sequence.wrapping_add(1))] {
                     let beyond = self.out.label();
-                    self.out.load_indexed(Width::Word, offset);
+                    self.load(Width::Word, offset);
                     self.out.subtract(first);
                     self.out.jump_if_at_least(span.saturating_add(1), beyond);
                     self.out.goto(self.accept);
@@ -373,7 +387,7 @@ impl Writer {
             }
             Interest::Datagram { cookie, callers, servers } => {
                 if let Some(tunnels) = tunnels {
-                    self.out.load_indexed(Width::Half, 2);
+                    self.load(Width::Half, 2);
                     for port in VXLAN_PORTS.into_iter().chain([GENEVE_PORT]) {
                         self.out.go_if(port.into(), tunnels.udp);
                     }
@@ -385,20 +399,28 @@ impl Writer {
         }
     }
 
+    /// Loads from an offset of the transport header.
+    fn load(&mut self, width: Width, offset: u32) {
+        match self.place {
+            Place::Index => self.out.load_indexed(width, offset),
+            Place::Fixed(start) => self.out.load(width, start + offset),
+        }
+    }
+
     /// Accepts packets that come from or go to one of these ports; a port of 0 stands for none.
     fn ports(&mut self, from: &[u16], to: &[u16]) {
         for (offset, ports) in [(0, from), (2, to)] {
             let ports: Vec<u32> = ports.iter().filter(|port| **port != 0).map(|port| u32::from(*port)).collect();
-            self.out.load_indexed(Width::Half, offset);
+            self.load(Width::Half, offset);
             self.out.jump_if_one_of(&ports, self.accept);
         }
     }
 
     /// Accepts packets with this behind a header of eight bytes, as those of echoes and datagrams are.
     fn cookie(&mut self, cookie: [u32; 2]) {
-        self.out.load_indexed(Width::Word, 8);
+        self.load(Width::Word, 8);
         self.out.jump_unless(cookie[0], self.reject);
-        self.out.load_indexed(Width::Word, 12);
+        self.load(Width::Word, 12);
         self.out.jump_if_one_of(&[cookie[1]], self.accept);
     }
 }

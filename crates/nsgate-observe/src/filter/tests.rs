@@ -6,7 +6,7 @@ use nsgate_packet::{
     Udp, Vlan,
 };
 
-use super::interpreter::{Frame, run};
+use super::interpreter::{Frame, run, run_counting};
 use super::*;
 
 const COOKIE: [u8; 8] = *b"nsgate-7";
@@ -285,5 +285,22 @@ fn the_program_can_always_be_put_together() {
             let program = Filter::of_flows(kind, &identity(), flows).program;
             assert!((100..1000).contains(&program.len()), "{kind:?}: {}", program.len());
         }
+    }
+}
+
+#[test]
+fn what_is_not_of_the_probe_is_let_go_at_first_glance() {
+    let loads = |kind, packet: &[u8]| {
+        let ethertype = if packet[0] >> 4 == 4 { ethertype::IPV4 } else { ethertype::IPV6 };
+        let bytes = ethernet([None, None], ethertype, packet);
+        let filter = Filter::of(kind, &identity());
+        run_counting(&filter.program, &Frame { bytes: &bytes, hardware_type: ARPHRD_ETHER, protocol: 0 })
+    };
+    for (family, kind) in Family::BOTH.into_iter().flat_map(|family| KINDS.map(|kind| (family, kind))) {
+        for other in [udp((1, 2), &[0; 18]), tcp((1, 2), 77, 88)] {
+            assert_eq!(loads(kind, &packet(family, other)), (0, 0), "{kind:?}");
+        }
+        let tunnel = udp((1, VXLAN_PORTS[0]), &[0; 18]);
+        assert!(loads(kind, &packet(family, tunnel)).1 > 0, "{kind:?}");
     }
 }
