@@ -17,7 +17,7 @@ mod sys;
 mod tap;
 mod watch;
 
-pub use bpf::{FIRST_TAPS, Interest, KernelEvents};
+pub use bpf::{FIRST_TAPS, HOOKS, Interest, KernelEvents, taps_at};
 pub use filter::Filter;
 pub use probe::{Refusal, Sender};
 pub use tap::Tap;

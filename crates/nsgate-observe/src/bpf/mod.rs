@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use nsgate_core::model::ruleset::{Hook, TableFamily};
 use nsgate_core::model::{Family, Limit};
 use nsgate_core::trace::{Identity, KernelEvent, ProbeKind};
 use nsgate_kernel::netns::{self, Netns};
@@ -43,9 +44,9 @@ pub struct Interest {
     pub kind: ProbeKind,
     /// How it is known again.
     pub identity: Identity,
-    /// The priorities at which to tap the hooks of the packet filters, such as [`FIRST_TAPS`]. Every tap costs every
-    /// packet of the watched namespaces some 40 ns in each hook.
-    pub taps: Vec<i32>,
+    /// The hooks of the packet filters to tap, each with a priority, as [`taps_at`] lists them. Every tap costs every
+    /// packet of the watched namespaces some 40 ns.
+    pub taps: Vec<(Hook, i32)>,
     /// Whether to be told of every interface that the packet passes. Taps on the interfaces tell most of that for less.
     pub passage: bool,
 }
@@ -69,10 +70,15 @@ pub const FIRST_TAPS: [i32; 2] = [-399, i32::MAX - 7];
 
 /// How far a tap may move where its place is taken.
 const MOST_MOVES: i32 = 4;
-/// The hooks of the packet filter that taps can hang on, by the kernel's numbers.
-const HOOKS: u32 = 5;
+/// The hooks of the packet filter that taps can hang on.
+pub const HOOKS: [Hook; 5] = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
 /// Where the kernel describes its types.
 const TYPES: &str = "/sys/kernel/btf/vmlinux";
+
+/// Taps in each of these hooks, at each of these priorities.
+pub fn taps_at(hooks: &[Hook], priorities: &[i32]) -> Vec<(Hook, i32)> {
+    priorities.iter().flat_map(|priority| hooks.iter().map(|hook| (*hook, *priority))).collect()
+}
 
 impl KernelEvents {
     /// Attaches to the kernel and to the packet filters of these namespaces.
@@ -103,15 +109,13 @@ impl KernelEvents {
         Ok(events)
     }
 
-    /// Sets taps at further places in the hooks of the packet filters of these namespaces.
-    pub fn tap(&mut self, namespaces: &[&Netns], priorities: &[i32]) {
+    /// Sets further taps in the packet filters of these namespaces.
+    pub fn tap(&mut self, namespaces: &[&Netns], taps: &[(Hook, i32)]) {
         let mut seen = HashSet::new();
         let different: Vec<&Netns> = namespaces.iter().copied().filter(|netns| seen.insert(netns.inode())).collect();
         let family = Family::of(self.wanted.identity.destination.ip());
         let done = netns::visit(different.iter().copied(), |_| {
-            priorities
-                .iter()
-                .try_for_each(|priority| (0..HOOKS).try_for_each(|hook| self.tap_here(family, hook, *priority)))
+            taps.iter().try_for_each(|(hook, priority)| self.tap_here(family, *hook, *priority))
         });
         let what = "which hooks of the packet filter it passes";
         match done {
@@ -178,7 +182,8 @@ impl KernelEvents {
     }
 
     /// Sets a tap in the namespace of the calling thread, or as near to its place as there is room.
-    fn tap_here(&mut self, family: Family, hook: u32, priority: i32) -> Result<(), Error> {
+    fn tap_here(&mut self, family: Family, hook: Hook, priority: i32) -> Result<(), Error> {
+        let hook = hook.number(TableFamily::Inet).ok_or_else(|| lacking(format!("taps at {}", hook.name())))?;
         let away_from_end = if priority > 0 { -1 } else { 1 };
         let mut errno = Errno::BUSY;
         for moved in 0..MOST_MOVES {

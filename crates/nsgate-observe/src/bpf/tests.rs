@@ -40,7 +40,7 @@ fn told(kind: ProbeKind, destination: &str, change: impl FnOnce(&mut Layout)) ->
     let destination = destination.parse().unwrap();
     let probe = Probe { from, destination, kind, size: kind.usual_size(), source: None, dont_fragment: false };
     let mut sender = Sender::open(&probe, *b"nsgate-1", 77).unwrap();
-    let interest = Interest { kind, identity: *sender.identity(), taps: FIRST_TAPS.into(), passage: true };
+    let interest = Interest { kind, identity: *sender.identity(), taps: taps_at(&HOOKS, &FIRST_TAPS), passage: true };
     let host = Netns::host().unwrap();
     let mut events = KernelEvents::attach_to(&interest, &[&host], change).unwrap();
     sender.send().unwrap();

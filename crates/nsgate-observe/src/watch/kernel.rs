@@ -4,14 +4,19 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 
+use nsgate_core::model::ruleset::Hook;
 use nsgate_core::model::{Limit, NetnsName};
 use nsgate_core::trace::{CLOSER_TAPS, Ending, Identity, KernelEvent, ProbeKind, RuleEvent, to_look_closer};
 use nsgate_kernel::netns::Netns;
 
-use crate::{FIRST_TAPS, Interest, KernelEvents, aside};
+use crate::{FIRST_TAPS, HOOKS, Interest, KernelEvents, aside, taps_at};
 
 /// How many events are kept: far more than one probe can cause.
 const MOST_EVENTS: usize = 1 << 16;
+
+/// The hooks that are tapped from the beginning: they tell how a packet was routed. What comes to the others, the taps of
+/// the interfaces beside them tell as well, and each tap costs all packets of these namespaces.
+const TELLING: [Hook; 3] = [Hook::Input, Hook::Forward, Hook::Output];
 
 /// The kernel's events of one probe.
 #[derive(Debug, Default)]
@@ -25,13 +30,8 @@ pub(super) struct KernelWatch {
 impl KernelWatch {
     /// Attaches to the kernel, for a probe that passes these namespaces.
     pub(super) fn attach(kind: ProbeKind, identity: &Identity, namespaces: &[&Netns]) -> Self {
-        let interest = Interest {
-            kind,
-            identity: *identity,
-            // Each costs all packets of these namespaces; the first tells which hooks the probe came to.
-            taps: FIRST_TAPS[..1].to_vec(),
-            passage: false,
-        };
+        let interest =
+            Interest { kind, identity: *identity, taps: taps_at(&TELLING, &FIRST_TAPS[..1]), passage: false };
         match KernelEvents::attach(&interest, namespaces) {
             Ok(events) => Self { events: Some(events), ..Self::default() },
             Err(refusal) => Self { refusal: Some(refusal), ..Self::default() },
@@ -65,8 +65,10 @@ impl KernelWatch {
     /// Sets more taps in a namespace.
     pub(super) fn tap(&mut self, netns: &Netns) {
         if let Some(events) = &mut self.events {
-            let last = FIRST_TAPS[FIRST_TAPS.len() - 1];
-            events.tap(&[netns], &[&CLOSER_TAPS[..], &[last]].concat());
+            let others: Vec<Hook> = HOOKS.into_iter().filter(|hook| !TELLING.contains(hook)).collect();
+            let [first, last] = FIRST_TAPS;
+            let everywhere = taps_at(&HOOKS, &[&CLOSER_TAPS[..], &[last]].concat());
+            events.tap(&[netns], &[taps_at(&others, &[first]), everywhere].concat());
         }
     }
 

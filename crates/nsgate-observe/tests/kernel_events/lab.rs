@@ -6,7 +6,7 @@ use nsgate_core::model::NetnsName;
 use nsgate_core::trace::{Identity, KernelEvent, KernelEventKind, Probe, ProbeKind, life};
 use nsgate_kernel::privileges::Privileges;
 use nsgate_kernel::sandbox;
-use nsgate_observe::{FIRST_TAPS, Interest, KernelEvents, Sender};
+use nsgate_observe::{FIRST_TAPS, HOOKS, Interest, KernelEvents, Sender, taps_at};
 use nsgate_packet::{Icmp, Transport};
 
 use super::network::namespaces;
@@ -31,7 +31,7 @@ fn identity() -> Identity {
 }
 
 fn interest(kind: ProbeKind, identity: Identity) -> Interest {
-    Interest { kind, identity, taps: FIRST_TAPS.into(), passage: false }
+    Interest { kind, identity, taps: taps_at(&HOOKS, &FIRST_TAPS), passage: false }
 }
 
 /// A probe with the kernel watched.

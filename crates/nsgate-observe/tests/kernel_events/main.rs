@@ -11,7 +11,7 @@ use std::net::{SocketAddr, UdpSocket};
 
 use nsgate_core::trace::{KernelEvent, KernelEventKind, ProbeKind};
 use nsgate_kernel::netns::Netns;
-use nsgate_observe::FIRST_TAPS;
+use nsgate_observe::{FIRST_TAPS, HOOKS, taps_at};
 
 use self::lab::{BEYOND, Watched, in_words, test};
 use self::network::{FORWARDING, build, perform};
@@ -109,7 +109,7 @@ fn more_taps_tell_more_places_of_one_namespace() {
         build(&FORWARDING);
         let mut watched = Watched::new(BEYOND[0], ProbeKind::Icmp);
         let host = Netns::host().unwrap();
-        watched.events.tap(&[&host], &[10, -90]);
+        watched.events.tap(&[&host], &taps_at(&HOOKS, &[10, -90]));
         let end = "world: consumed in icmp_rcv";
         let mut way = watched.send_until(end).way_to(end);
         way.retain(|words| words.contains("Forward") || words.contains(" at "));
