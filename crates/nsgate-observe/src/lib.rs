@@ -21,4 +21,4 @@ pub use bpf::{FIRST_TAPS, HOOKS, Interest, KernelEvents, taps_at};
 pub use filter::Filter;
 pub use probe::{Refusal, Sender};
 pub use tap::Tap;
-pub use watch::{Means, Watch};
+pub use watch::{Lookout, Means, Watch};

@@ -98,6 +98,17 @@ pub(crate) struct Asked {
     pub(crate) destination: String,
     /// The name that the address was found for.
     pub(crate) name: Option<String>,
+    /// Who sent it, where that was not nsgate.
+    pub(crate) sender: Option<Sender>,
+}
+
+/// Somebody else who sent a packet.
+#[derive(Clone, Debug)]
+pub(crate) struct Sender {
+    /// The packet's source, with its port where it has one.
+    pub(crate) source: String,
+    /// Whether he is where nobody can look.
+    pub(crate) is_outside: bool,
 }
 
 /// Why nothing was found.
@@ -163,7 +174,7 @@ impl Question {
             Destination::Name(name) => (Some(name.clone()), name.clone()),
         };
         let destination = address.map_or(text, |address| address.to_string());
-        Asked { from: self.from.clone(), kind: self.kind, size: self.size, destination, name }
+        Asked { from: self.from.clone(), kind: self.kind, size: self.size, destination, name, sender: None }
     }
 
     fn probe(&self, destination: IpAddr) -> Result<Probe, Trouble> {
@@ -211,7 +222,7 @@ impl Question {
 type Observed = (World, Observation, Timing);
 
 /// How many namespaces are watched at the most.
-const MOST_WATCHED: usize = 64;
+pub(crate) const MOST_WATCHED: usize = 64;
 
 /// Sends the probe and gathers everything that is learned of it; `kernel`: also what the kernel drops, which takes root.
 ///
@@ -313,13 +324,18 @@ impl FromStr for Destination {
 impl From<&Probe> for Asked {
     fn from(probe: &Probe) -> Self {
         let (from, destination) = (probe.from.clone(), probe.destination.to_string());
-        Self { from, kind: probe.kind, size: probe.size, destination, name: None }
+        Self { from, kind: probe.kind, size: probe.size, destination, name: None, sender: None }
     }
 }
 
 impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { from, kind, destination, .. } = self;
+        match &self.sender {
+            Some(Sender { source, is_outside: true }) => return write!(f, "{kind} from {source} to {destination}"),
+            Some(Sender { source, .. }) => return write!(f, "{kind} from {from} ({source}) to {destination}"),
+            None => {}
+        }
         match &self.name {
             Some(name) if name != destination => write!(f, "{kind} from {from} to {name} ({destination})"),
             _ => write!(f, "{kind} from {from} to {destination}"),

@@ -6,6 +6,7 @@ mod commands;
 mod exit;
 mod inquiry;
 mod lab;
+mod listening;
 mod output;
 mod specification;
 

@@ -67,6 +67,7 @@ pub use loss::{Loss, Stage};
 pub use owner::{owner, owners};
 pub use permission::not_permitted;
 pub use resolver::resolver_unreachable;
+pub use uncertain::nothing_heard;
 pub use verdict::{Evidence, EvidenceKind, Place, Verdict};
 pub use way_back::way_back;
 

@@ -1,9 +1,9 @@
 //! `uncertain`: no cause is shown. What was seen is said instead, and what to try.
 
 use super::resolution::Unresolved;
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Report, Stage, Verdict, evidence};
 use crate::model::NetnsName;
-use crate::trace::{Ending, Observation};
+use crate::trace::{Ending, Observation, Pattern};
 
 /// The verdict where the trail ends and no cause explains it.
 pub(super) fn at(loss: &Loss<'_>) -> Verdict {
@@ -35,6 +35,37 @@ pub(super) fn at(loss: &Loss<'_>) -> Verdict {
 pub(super) fn nowhere(observation: &Observation) -> Verdict {
     let summary = format!("{} could not be looked at", observation.probe.from);
     Verdict::new(Cause::Uncertain, Place::all_of(&NetnsName::host()), "nothing was observed", summary)
+}
+
+/// The report where nobody sent the packet that was waited for, `waited` milliseconds long; `passed` frames of that kind
+/// came by, and one that is meant came by `elsewhere`.
+pub fn nothing_heard(
+    pattern: &Pattern,
+    at: &NetnsName,
+    waited: u64,
+    passed: u64,
+    elsewhere: Option<&NetnsName>,
+) -> Report {
+    let summary = format!("no packet that is '{pattern}' came by in {at} within {} s", waited.div_ceil(1000));
+    let kind = pattern.protocol().name();
+    let others = match passed {
+        0 => format!("no frame of {kind} came by at all"),
+        1 => format!("1 other frame of {kind}, or an error or a question for a neighbour, came by"),
+        many => format!("{many} other frames of {kind}, errors and questions for neighbours came by"),
+    };
+    let mut verdict = Verdict::new(Cause::Uncertain, Place::all_of(at), pattern.to_string(), summary)
+        .shown_by(Evidence::new(EvidenceKind::Sighting, at, others));
+    let advice = match elsewhere {
+        Some(netns) => {
+            let text = format!("a packet that is '{pattern}' came by here, and not in {at}");
+            verdict = verdict.shown_by(Evidence::new(EvidenceKind::Sighting, netns, text));
+            format!("Wait for it where it was seen: --from {netns}.")
+        }
+        None => {
+            "Whoever should send it may not have sent it, or it was lost before it came to this machine.".to_owned()
+        }
+    };
+    Report { verdict: verdict.advised(advice), further: Vec::new() }
 }
 
 /// What was learned, without a cause to hang it on.

@@ -11,7 +11,7 @@ mod glance;
 #[cfg(test)]
 mod interpreter;
 
-use nsgate_core::trace::{Identity, ProbeKind};
+use nsgate_core::trace::{Identity, ProbeKind, Protocol};
 use nsgate_packet::{Flow, GENEVE_PORT, VXLAN_PORTS, ethertype, icmp4, icmp6, protocol};
 
 pub(crate) use self::assembler::Instruction;
@@ -41,6 +41,13 @@ impl Filter {
         Self { program }
     }
 
+    /// The filter for whatever may begin, refuse or end something of this kind, whosever it is: who translates a packet
+    /// changes its ends, so that they cannot tell which frames belong to it.
+    pub fn of_openings(protocol: Protocol) -> Self {
+        let program = Writer::new().write(&Interest::Opening(protocol));
+        Self { program: program.unwrap_or_else(|| vec![keep(KEPT)]) }
+    }
+
     /// The filter that keeps nothing.
     pub(crate) fn of_nothing() -> Self {
         Self { program: vec![keep(0)] }
@@ -68,6 +75,8 @@ enum Interest {
         callers: Vec<u16>,
         servers: Vec<u16>,
     },
+    /// Of connections what opens, refuses and ends them, of all else everything.
+    Opening(Protocol),
 }
 
 /// How many ports a filter may look for: each makes it longer.
@@ -100,9 +109,9 @@ impl Interest {
     /// The protocol number over IPv4 and over IPv6.
     fn protocols(&self) -> [u8; 2] {
         match self {
-            Self::Echo { .. } => [protocol::ICMP, protocol::ICMPV6],
-            Self::Segment { .. } => [protocol::TCP; 2],
-            Self::Datagram { .. } => [protocol::UDP; 2],
+            Self::Echo { .. } | Self::Opening(Protocol::Icmp) => [protocol::ICMP, protocol::ICMPV6],
+            Self::Segment { .. } | Self::Opening(Protocol::Tcp) => [protocol::TCP; 2],
+            Self::Datagram { .. } | Self::Opening(Protocol::Udp) => [protocol::UDP; 2],
         }
     }
 }
@@ -155,6 +164,9 @@ const ETHERNET_HEADER: u32 = 14;
 const UDP_HEADER: u32 = 8;
 /// The offset in an IPv4 fragment, and its mask.
 const FRAGMENT: (u32, u32) = (6, 0x1fff);
+/// Where TCP has its flags, and those that open, refuse and end a connection: SYN, RST and FIN.
+const FLAGS_OF_TCP: u32 = 13;
+const BEGIN_OR_END: u32 = 0x07;
 /// Tunnels by their protocols: an IPv4 packet, an IPv6 packet, GRE; and UDP, which some tunnels use.
 const IPIP: u32 = 4;
 const SIT: u32 = 41;
@@ -385,13 +397,17 @@ impl Writer {
                 }
                 self.ports(callers, callers);
             }
+            Interest::Opening(Protocol::Icmp) => self.out.goto(self.accept),
+            Interest::Opening(Protocol::Tcp) => {
+                self.load(Width::Byte, FLAGS_OF_TCP);
+                self.out.jump_if_any_bit(BEGIN_OR_END, self.accept);
+            }
+            Interest::Opening(Protocol::Udp) => {
+                self.tunnels_over_udp(tunnels);
+                self.out.goto(self.accept);
+            }
             Interest::Datagram { cookie, callers, servers } => {
-                if let Some(tunnels) = tunnels {
-                    self.load(Width::Half, 2);
-                    for port in VXLAN_PORTS.into_iter().chain([GENEVE_PORT]) {
-                        self.out.go_if(port.into(), tunnels.udp);
-                    }
-                }
+                self.tunnels_over_udp(tunnels);
                 // Ports first: a load past the end of a short datagram ends the program.
                 self.ports(&[callers.as_slice(), servers].concat(), callers);
                 self.cookie(*cookie);
@@ -404,6 +420,15 @@ impl Writer {
         match self.place {
             Place::Index => self.out.load_indexed(width, offset),
             Place::Fixed(start) => self.out.load(width, start + offset),
+        }
+    }
+
+    /// Goes on with what a tunnel over UDP carries.
+    fn tunnels_over_udp(&mut self, tunnels: Option<&Tunnels>) {
+        let Some(tunnels) = tunnels else { return };
+        self.load(Width::Half, 2);
+        for port in VXLAN_PORTS.into_iter().chain([GENEVE_PORT]) {
+            self.out.go_if(port.into(), tunnels.udp);
         }
     }
 

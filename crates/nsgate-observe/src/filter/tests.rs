@@ -132,6 +132,29 @@ fn datagrams_by_cookie_or_ports() {
 }
 
 #[test]
+fn openings_of_anybody_and_what_refuses_them() {
+    let keeps = |protocol, packet: &[u8]| {
+        let bytes = ethernet([None, None], if packet[0] >> 4 == 4 { 0x0800 } else { 0x86dd }, packet);
+        let frame = Frame { bytes: &bytes, hardware_type: ARPHRD_ETHER, protocol: 0 };
+        run(&Filter::of_openings(protocol).program, &frame) != 0
+    };
+    for family in Family::BOTH {
+        let segment = |flags| match tcp((1, 2), 3, 4) {
+            Transport::Tcp(tcp) => packet(family, Transport::Tcp(Tcp { flags, ..tcp })),
+            _ => unreachable!(),
+        };
+        let both = TcpFlags(TcpFlags::SYN.0 | TcpFlags::ACK.0);
+        for flags in [TcpFlags::SYN, both, TcpFlags::RST] {
+            assert!(keeps(Protocol::Tcp, &segment(flags)) && !keeps(Protocol::Udp, &segment(flags)));
+        }
+        assert!(!keeps(Protocol::Tcp, &segment(TcpFlags::ACK)));
+        assert!(keeps(Protocol::Udp, &packet(family, udp((1, 2), b""))));
+        assert!(keeps(Protocol::Icmp, &packet(family, echo(true, b""))));
+        assert!(!keeps(Protocol::Tcp, &packet(family, echo(true, b""))));
+    }
+}
+
+#[test]
 fn errors_and_discovery_whatever_the_probe_is() {
     let gateway = "10.0.0.9".parse().unwrap();
     let redirect = packet(Family::V4, Transport::Icmp(Icmp::Redirect(Redirect { gateway, quoted: &[] })));

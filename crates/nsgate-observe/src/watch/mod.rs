@@ -6,11 +6,13 @@
 mod afterwards;
 mod change;
 mod kernel;
+mod lookout;
 mod rules;
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd as _;
 use std::panic::resume_unwind;
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -28,6 +30,7 @@ use rustix::io::Errno;
 
 use self::afterwards::{Afterwards, Questions};
 use self::kernel::KernelWatch;
+pub use self::lookout::Lookout;
 use self::rules::RuleWatch;
 use crate::changes::ChangeWatch;
 use crate::rule_trace::RuleTrace;
@@ -38,6 +41,8 @@ use crate::{Filter, Refusal, Sender, Tap, aside, random};
 pub struct Watch {
     probe: Probe,
     sender: Option<Sender>,
+    /// By what a packet of somebody else is known.
+    overheard: Option<Identity>,
     /// How it ended; none while it has not.
     ending: Option<Ending>,
     sent: Option<Instant>,
@@ -119,10 +124,19 @@ impl Watch {
             Err(refusal) if refusal.is_for_want_of_power() => return Err(refusal.into_error(probe)),
             Err(refusal) => (None, Some(refusal.into())),
         };
-        let mut watch = Self {
+        let mut watch = Self { sender, ending, ..Self::idle(probe) };
+        watch.set_taps(from, namespaces, means, Vec::new())?;
+        watch.window = Window { from: now(), until: now() };
+        Ok(watch)
+    }
+
+    /// With nothing in place yet.
+    fn idle(probe: &Probe) -> Self {
+        Self {
             probe: probe.clone(),
-            sender,
-            ending,
+            sender: None,
+            overheard: None,
+            ending: None,
             sent: None,
             repeated: None,
             waited: Duration::ZERO,
@@ -133,15 +147,12 @@ impl Watch {
             rules: RuleWatch::default(),
             news: News::default(),
             limits: Vec::new(),
-        };
-        watch.set_taps(from, namespaces, means)?;
-        watch.window = Window { from: now(), until: now() };
-        Ok(watch)
+        }
     }
 
     /// By what the probe is known; none if it could not be made ready.
     pub fn identity(&self) -> Option<&Identity> {
-        self.sender.as_ref().map(Sender::identity)
+        self.overheard.as_ref().or_else(|| self.sender.as_ref().map(Sender::identity))
     }
 
     /// Sends the probe, or one more like it.
@@ -211,7 +222,8 @@ impl Watch {
         questions.legacy = legacy.map(|post| post.netns.name().clone()).collect();
         let found = self.read_again(&questions)?;
         let ending = self.ending.unwrap_or(Ending::Silence);
-        let attempts = self.sender.as_ref().map_or(0, Sender::attempts);
+        let seen = self.overheard.map_or(0, |_| 1 + u16::from(self.repeated.is_some()));
+        let attempts = self.sender.as_ref().map_or(seen, Sender::attempts);
         let (kernel, mut missed) = self.kernel.finish(&ending);
         let (rules, untold) = self.rules.finish();
         missed.extend(untold);
@@ -258,7 +270,9 @@ impl Watch {
         Ok(observation)
     }
 
-    fn set_taps(&mut self, from: Netns, namespaces: &[NetnsName], means: &Means) -> Result<(), Error> {
+    /// Sets everything in place; taps that are there already go on with the filter for this probe.
+    fn set_taps(&mut self, from: Netns, namespaces: &[NetnsName], means: &Means, there: Vec<Tap>) -> Result<(), Error> {
+        let there = Mutex::new(there);
         let chosen = self.choose(from, namespaces);
         let (kind, identity) = (self.probe.kind, self.identity().copied());
         // Where there is no sender there will be no journey: any identity will do.
@@ -277,7 +291,7 @@ impl Watch {
             let changes = identity.map(|identity| ChangeWatch::start(netns.name(), kind, &identity, tracks));
             let has_legacy = means.filters.iter().any(|filtered| filtered.legacy && filtered.netns == *netns.name());
             let legacy = if has_legacy { legacy::tables(true).tables } else { Vec::new() };
-            Ok(Look { tap: Tap::open(netns.name(), &filter)?, changes, counters, legacy })
+            Ok(Look { tap: tap(&there, netns.name(), &filter)?, changes, counters, legacy })
         };
         // Each tap waits until the kernel's readers have taken note of it; together they wait only once.
         let (set, kernel, traces) = thread::scope(|scope| {
@@ -477,6 +491,18 @@ impl Refusal {
     fn into_error(self, probe: &Probe) -> Error {
         Error::new("make ready", format!("a probe in {} ({})", probe.from, self.operation), self.errno)
     }
+}
+
+/// The tap of a namespace: the one that is there, or a new one.
+fn tap(there: &Mutex<Vec<Tap>>, netns: &NetnsName, filter: &Filter) -> Result<Tap, Error> {
+    let mut taps = there.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(place) = taps.iter().position(|tap| tap.netns() == netns) else {
+        drop(taps);
+        return Tap::open(netns, filter);
+    };
+    let tap = taps.swap_remove(place);
+    tap.refilter(filter)?;
+    Ok(tap)
 }
 
 /// The kernel's real-time clock, in nanoseconds.

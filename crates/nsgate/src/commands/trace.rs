@@ -1,6 +1,7 @@
 //! `nsgate trace`: follow one probe packet, and say where it is lost, why, and what mends it.
 
 mod fix;
+mod listen;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -9,26 +10,44 @@ use std::time::Duration;
 use clap::Args;
 use nsgate_core::explain::not_permitted;
 use nsgate_core::model::{Family, NetnsName};
-use nsgate_core::trace::ProbeKind;
+use nsgate_core::trace::{Pattern, ProbeKind};
 use nsgate_kernel::privileges::Privileges;
 use nsgate_kernel::{Error, Kind};
 
 use self::fix::Manner;
 pub(crate) use self::fix::Mended;
-use crate::exit::{Failure, Outcome};
+use crate::exit::{Failure, FailureKind, Outcome};
 use crate::inquiry::{Asked, Destination, Findings, Question, Trouble};
 use crate::output::{Output, html, human, json};
 
+/// The options of a probe, which a packet of somebody else has not.
+const NOT_OF_OTHERS: [&str; 11] =
+    ["ipv4", "ipv6", "icmp", "tcp", "udp", "size", "flows", "dont_fragment", "source", "fix", "yes"];
+
 /// Follow one probe packet, and say where it is lost, why, and what mends it.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  nsgate trace ns_1 114.114.114.114\n  \
-                        nsgate trace host 10.0.0.11 --tcp 80 --json")]
+#[command(
+    override_usage = "nsgate trace [OPTIONS] <FROM> <DESTINATION>\n       nsgate trace [OPTIONS] --listen <FILTER> [--from <NETNS>]",
+    after_help = "A filter is made of tcp, udp, icmp, ip, ip6, and [src|dst] host, net and port,\njoined by `and`.\n\n\
+                  Examples:\n  nsgate trace ns_1 114.114.114.114\n  nsgate trace host 10.0.0.11 --tcp 80 --json\n  \
+                  nsgate trace --listen 'tcp and dst port 8080'"
+)]
 pub(crate) struct TraceArgs {
     /// Where the probe starts: a name under /run/netns, `host`, `pid:N`, `podman:NAME`, `docker:NAME` or a path
-    from: NetnsName,
+    #[arg(required_unless_present = "listen", conflicts_with = "listen")]
+    from: Option<NetnsName>,
 
     /// The address it is for, or a name, which is resolved as the namespace would
-    destination: Destination,
+    #[arg(required_unless_present = "listen", conflicts_with = "listen")]
+    destination: Option<Destination>,
+
+    /// Send nothing: follow the next connection, datagram or echo request of somebody else that this filter means
+    #[arg(long, value_name = "FILTER", conflicts_with_all = NOT_OF_OTHERS)]
+    listen: Option<Pattern>,
+
+    /// With --listen: the namespace in which to wait for it [default: host]
+    #[arg(long = "from", value_name = "NETNS", requires = "listen")]
+    at: Option<NetnsName>,
 
     /// Resolve the name to an IPv4 address
     #[arg(short = '4', long, conflicts_with = "ipv6")]
@@ -57,9 +76,9 @@ pub(crate) struct TraceArgs {
     #[arg(long, value_name = "ADDRESS")]
     source: Option<IpAddr>,
 
-    /// How long to wait for an answer, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
-    wait: u64,
+    /// How long to wait for an answer, in milliseconds; with --listen, for the packet [default: 1000; 30000]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    wait: Option<u64>,
 
     /// Do not ask the kernel what it drops and why, which takes root and programs in the kernel
     #[arg(long)]
@@ -90,6 +109,9 @@ pub(crate) struct TraceArgs {
     html: Option<PathBuf>,
 }
 
+/// How long an answer is waited for where nobody says otherwise, in milliseconds.
+const USUAL_WAIT: u64 = 1000;
+
 /// What kind of probe is sent.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
@@ -108,7 +130,8 @@ struct KindArgs {
 }
 
 impl TraceArgs {
-    fn question(&self) -> Question {
+    /// What is asked; none where nobody said from where to where.
+    fn question(&self) -> Option<Question> {
         let kind = match (self.kind.tcp, self.kind.udp) {
             (Some(port), _) => ProbeKind::Tcp(port),
             (_, Some(port)) => ProbeKind::Udp(port),
@@ -119,25 +142,31 @@ impl TraceArgs {
             (_, true) => Some(Family::V6),
             _ => None,
         };
-        Question {
-            from: self.from.clone(),
-            destination: self.destination.clone(),
+        Some(Question {
+            from: self.from.clone()?,
+            destination: self.destination.clone()?,
             family,
             kind,
             size: self.size.unwrap_or(kind.usual_size()),
             source: self.source,
             dont_fragment: self.dont_fragment,
-            wait: Duration::from_millis(self.wait),
+            wait: Duration::from_millis(self.wait.unwrap_or(USUAL_WAIT)),
             kernel: !self.no_bpf,
             flows: self.flows,
-        }
+        })
     }
 }
 
 /// Traces, and shows what was found.
 pub(crate) fn run(args: &TraceArgs, output: &mut Output) -> Result<Outcome, Failure> {
-    let question = args.question();
     args.html.as_deref().map_or(Ok(()), html::may_replace)?;
+    if let Some(pattern) = &args.listen {
+        return listen::run(args, pattern, output);
+    }
+    let Some(question) = args.question() else {
+        let error = anyhow::anyhow!("a trace needs to know from where to where");
+        return Err(Failure::new(FailureKind::Usage, error));
+    };
     let findings = match question.find_out() {
         Ok(findings) => findings,
         Err(Trouble::Kernel(error)) => return unsent(&question.asked(None), error, args.json, output),

@@ -127,7 +127,6 @@ fn line(picture: &Picture, layout: &Layout, way: Lane) -> String {
     let (x, class) = (lane(way), if way == Lane::Down { "down" } else { "up" });
     let stations = stations(picture, layout, way);
     let sender = layout.boxes.first().map_or(0, |sender| sender.title - 4);
-    let begins_here = |sight: usize| picture.place(way, sight).is_some_and(|(space, _)| space == 0);
     let mut svg = String::new();
     let mut stroke = |from: i32, to: i32, is_arrow: bool| {
         let edge = INTERFACE / 2 + 1;
@@ -137,7 +136,7 @@ fn line(picture: &Picture, layout: &Layout, way: Lane) -> String {
             let _ = writeln!(svg, "<path class=\"tip {class}\" d=\"M{x} {tip}l-5 {back}h10z\"/>");
         }
     };
-    if way == Lane::Down && (stations.is_empty() || begins_here(0)) {
+    if way == Lane::Down && (stations.is_empty() || picture.is_at_sender(way, 0)) {
         let first = stations.first().copied().or(layout.loss.map(|(_, y)| y));
         if let Some(first) = first {
             stroke(sender, first, !stations.is_empty());
@@ -151,7 +150,7 @@ fn line(picture: &Picture, layout: &Layout, way: Lane) -> String {
         stroke(stations[last], y, false);
     }
     let lost = picture.loss.as_ref().is_some_and(|loss| loss.lane == way);
-    if let (Lane::Up, Some(last), false) = (way, last.filter(|last| begins_here(*last)), lost) {
+    if let (Lane::Up, Some(last), false) = (way, last.filter(|last| picture.is_at_sender(way, *last)), lost) {
         stroke(stations[last], sender - INTERFACE / 2 + 6, true);
     }
     if way == Lane::Down {

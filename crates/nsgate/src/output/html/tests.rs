@@ -191,6 +191,14 @@ fn what_was_not_reached_is_drawn_as_routes_would_lead() {
 }
 
 #[test]
+fn a_packet_from_outside_begins_above_the_box_it_came_into() {
+    let lost = verdict(Cause::ForwardingDisabled, "host", Some("veth3"), "net.ipv4.ip_forward");
+    let picture = picture(&OUT[1..2], Ending::Silence, lost);
+    assert_eq!(boxes(&picture), ["outside: 1.1.1.2~", "host veth3v eth2", "world? w0"]);
+    assert!(picture.is_at_sender(Lane::Down, 0) && picture.spaces[0].roles == ["nobody watches here"]);
+}
+
+#[test]
 fn a_lost_answer_is_marked_on_its_way() {
     let all = [&OUT[..], &BACK[..2]].concat();
     let lost = verdict(Cause::FilterDrop, "host", None, "a rule");

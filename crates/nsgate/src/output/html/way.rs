@@ -113,6 +113,16 @@ impl Picture {
         picture
     }
 
+    /// The first box in which something was seen: the sender's own, or the one that a packet came into from outside.
+    fn first_seen(&self) -> usize {
+        self.spaces.iter().position(|space| space.kind == SpaceKind::Seen).unwrap_or(0)
+    }
+
+    /// Whether a sight is at the sender, or as near to him as anybody looks.
+    pub(super) fn is_at_sender(&self, lane: Lane, sight: usize) -> bool {
+        self.place(lane, sight).is_some_and(|(space, _)| space <= self.first_seen())
+    }
+
     /// Where a sight of a lane is drawn: the box, and the interface in it.
     pub(super) fn place(&self, lane: Lane, sight: usize) -> Option<(usize, usize)> {
         let is_it = |interface: &Interface| interface.of(lane) == Some(sight);
@@ -157,7 +167,7 @@ impl Space {
 
     fn beyond(address: IpAddr) -> Self {
         let roles = vec!["nobody watches here".to_owned()];
-        let title = format!("the way to {address}");
+        let title = format!("outside: {address}");
         Self { title, roles, kind: SpaceKind::Beyond, interfaces: Vec::new(), cause: None, netns: None }
     }
 
@@ -198,7 +208,10 @@ struct Draft<'a> {
 impl Draft<'_> {
     /// The boxes of the request, one below the other; the first is the sender's.
     fn go_down(&mut self) {
-        self.picture.spaces.push(Space::new(self.world, &self.observation.probe.from, SpaceKind::Seen));
+        match self.picture.down.first().filter(|first| first.leg == Leg::Request && first.way == Way::In) {
+            Some(first) => self.picture.spaces.push(Space::beyond(first.header.source)),
+            None => self.picture.spaces.push(Space::new(self.world, &self.observation.probe.from, SpaceKind::Seen)),
+        }
         for at in 0..self.picture.down.len() {
             let sight = self.picture.down[at].clone();
             let netns = self.own_name(&sight.netns);
@@ -320,7 +333,7 @@ impl Draft<'_> {
         let last = self.picture.down.iter().rfind(|sight| sight.leg == Leg::Request);
         let destination = last.map_or(probe.destination, |sight| sight.header.destination);
         for (at, space) in self.picture.spaces.iter_mut().enumerate() {
-            if at == 0 {
+            if at == 0 && space.kind == SpaceKind::Seen {
                 space.roles.insert(0, "the probe starts here".to_owned());
             }
             let found = space.netns.as_ref().and_then(|netns| self.world.namespace(netns));

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use nsgate_core::explain::{Cause, Evidence, Place, Report, Verdict};
 use nsgate_core::model::{NetnsName, World};
-use nsgate_core::trace::{Header, Leg, Observation, Sight, Way};
+use nsgate_core::trace::{Header, Leg, Observation, Pattern, Sight, Way};
 
 use super::{WIDTH, wrap, wrap_to};
 use crate::inquiry::{Asked, Flows};
@@ -44,6 +45,26 @@ pub(crate) fn show(asked: &Asked, world: &World, observation: &Observation, repo
         text.push('\n');
     }
     text
+}
+
+/// What is said while a packet of somebody else is waited for.
+pub(crate) fn waiting(pattern: &Pattern, at: &NetnsName, wait: Duration, watched: usize) -> String {
+    let seconds = wait.as_secs_f32();
+    let namespaces = if watched == 1 { "1 namespace is".to_owned() } else { format!("{watched} namespaces are") };
+    let text = format!("waiting in {at} for the next packet that is '{pattern}', at the most {seconds} s;");
+    wrap(&format!("{text} {namespaces} watched, Ctrl-C ends it"), 0).trim_end().to_owned()
+}
+
+/// What is said where none came.
+pub(crate) fn nothing_heard(report: &Report) -> String {
+    let verdict = &report.verdict;
+    let mut text = format!("{} {}\n", paint(BAD, "✗ nothing came:"), verdict.object);
+    text += &wrap(&verdict.summary, 2);
+    text += &heading("evidence");
+    for evidence in &verdict.evidence {
+        text += &wrap(&evidence_line(evidence), 2);
+    }
+    text + &mend(verdict)
 }
 
 /// How many of several flows were lost.

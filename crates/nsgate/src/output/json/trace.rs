@@ -73,6 +73,9 @@ struct ProbeJson {
     name: Option<String>,
     port: Option<u16>,
     size: u32,
+    /// Who sent it, where that was not nsgate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent_by: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -207,8 +210,9 @@ impl From<&Asked> for ProbeJson {
             protocol: asked.kind.name(),
             destination: asked.destination.clone(),
             name: asked.name.clone(),
-            port: asked.kind.port(),
+            port: asked.kind.port().filter(|port| *port != 0),
             size: asked.size,
+            sent_by: asked.sender.as_ref().map(|sender| sender.source.clone()),
         }
     }
 }
