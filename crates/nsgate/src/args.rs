@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// Show what stands, and what differs from what the file wants
     Status(commands::status::StatusArgs),
 
+    /// Try by real probes who reaches whom, and compare with what the file expects
+    Check(commands::check::CheckArgs),
+
     /// Run a command in a network namespace
     Exec(commands::exec::ExecArgs),
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use nsgate_core::model::{Limit, NetnsName, World};
 use nsgate_core::plan::{self, State, Step};
-use nsgate_core::spec::{self, Diagnostic, LARGEST, Severity, Spec, Wanted};
+use nsgate_core::spec::{self, Diagnostic, Expected, LARGEST, Severity, Spec, Wanted};
 use nsgate_kernel::apply::Records;
 
 use crate::exit::{Failure, FailureKind};
@@ -59,11 +59,7 @@ impl Specification {
 
     /// What has to be done. What stands in the way is shown, all at once.
     pub(crate) fn draft(&self, world: &World, records: &Records, output: &mut Output) -> Result<Draft, Failure> {
-        let resolved = spec::resolve(&self.spec, &self.stem, world);
-        let Some(wanted) = resolved.wanted else {
-            return Err(refuse(&self.path, &self.text, &resolved.diagnostics, output));
-        };
-        show(&self.path, &self.text, &resolved.diagnostics, output);
+        let wanted = self.wanted(world, output)?;
         can_be_seen(&wanted, world)?;
         let compiled = plan::compile(&wanted, world).map_err(|error| Failure::new(FailureKind::Usage, error))?;
         let others: Vec<State> = records.other_states(&wanted.instance)?.into_iter().map(|(_, state)| state).collect();
@@ -71,6 +67,23 @@ impl Specification {
         let mut steps = compiled.plan.steps;
         steps.extend(back);
         Ok(Draft { instance: wanted.instance.clone(), wanted, steps, state })
+    }
+
+    /// What is wanted, with nothing left open. What stands in the way is shown, all at once.
+    pub(crate) fn wanted(&self, world: &World, output: &mut Output) -> Result<Wanted, Failure> {
+        let resolved = spec::resolve(&self.spec, &self.stem, world);
+        match resolved.wanted {
+            Some(wanted) => {
+                show(&self.path, &self.text, &resolved.diagnostics, output);
+                Ok(wanted)
+            }
+            None => Err(refuse(&self.path, &self.text, &resolved.diagnostics, output)),
+        }
+    }
+
+    /// Who must reach whom, and who must not; `derived`: also what follows from the networks.
+    pub(crate) fn expected(&self, wanted: &Wanted, derived: bool) -> Vec<Expected> {
+        spec::expected(&self.spec, wanted, derived)
     }
 
     /// The same for those who only look: what could not be seen, and what is half done, is said.

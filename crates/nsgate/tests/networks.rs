@@ -453,3 +453,86 @@ fn the_lines_of_a_plan_do_by_hand_what_up_does() {
         as_before(&before);
     });
 }
+
+/// Two networks of both families behind a gateway, and what is expected of them.
+const EXPECTING: &str = r#"
+[gateway.host]
+uplink = "eth2"
+[network.red]
+kind = "bridge"
+subnets = ["10.7.0.0/24", "fd00:7::/64"]
+source-nat = "masquerade"
+member.web-1 = {}
+member.web-2 = {}
+[[expect]]
+from = ["web-1", "web-2"]
+to = ["114.114.114.114", "web-1:80"]
+[[expect]]
+from = "web-2"
+to = "web-1:81/udp"
+reach = false
+"#;
+
+#[test]
+fn who_reaches_whom_is_tried_and_compared() {
+    test(|| {
+        uplink();
+        let red = file("red", EXPECTING);
+        let untried = json(1, &["check", &red, "--json"]);
+        assert_eq!(untried["expectations"][0]["result"], "untried", "nothing stands yet: {untried}");
+
+        ends(0, &["up", &red]);
+        settled();
+        let before = everything();
+        let found = json(1, &["check", &red, "--json", "--junit", "/run/red.xml"]);
+        fs::remove_file("/run/red.xml").unwrap();
+        as_before(&before);
+        let lines: Vec<String> = found["expectations"].as_array().unwrap().iter().map(|one| format!("{one}")).collect();
+        let told = |from: &str, to: &str| {
+            let one =
+                found["expectations"].as_array().unwrap().iter().find(|one| one["from"] == from && one["to"] == to);
+            let one = one.unwrap_or_else(|| panic!("{from} {to}: {lines:#?}"));
+            (one["as_expected"].as_bool().unwrap(), one["result"].as_str().unwrap(), one["cause"]["code"].as_str())
+        };
+        for from in ["web-1", "web-2"] {
+            assert_eq!(told(from, "114.114.114.114"), (true, "answered", None));
+            // What the file does not say: its gateway, in both families.
+            assert_eq!(told(from, "10.7.0.1"), (true, "answered", None));
+            assert_eq!(told(from, "fd00:7::1"), (true, "answered", None));
+        }
+        // Nobody listens: the host was reached, and did not answer.
+        assert_eq!(told("web-2", "[fd00:7::2]:80/tcp"), (false, "arrived", Some("service-closed")));
+        assert_eq!(told("web-2", "10.7.0.2:81/udp"), (false, "arrived", Some("service-closed")));
+        assert_eq!(lines.len(), 2 + 2 + 2 + 4);
+    });
+}
+
+#[test]
+fn what_must_not_be_reached_is_not_once_a_rule_says_so() {
+    test(|| {
+        uplink();
+        let red = file("red", EXPECTING);
+        ends(0, &["up", &red]);
+        settled();
+        build(&[
+            "ip netns exec web-1 nft 'add table inet t'",
+            "ip netns exec web-1 nft 'add chain inet t c { type filter hook input priority 0; policy accept; }'",
+            "ip netns exec web-1 nft 'add rule inet t c udp dport 81 drop'",
+        ]);
+        let (told, _) = ends(1, &["check", &red, "--stated", "--junit", "/run/red.xml", "--wait", "300"]);
+        assert!(told.contains("✓ web-2 → web-1 10.7.0.2:81/udp"), "{told}");
+        assert!(told.contains("not reached: filter-drop"), "{told}");
+        assert!(told.contains("✗ web-2 → web-1 10.7.0.2:80/tcp"), "{told}");
+        assert!(told.contains("    nsgate trace web-2 10.7.0.2 --tcp 80\n"), "{told}");
+        assert!(told.ends_with("2 of 6 otherwise than expected\n"), "{told}");
+        for line in told.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        let report = fs::read_to_string("/run/red.xml").unwrap();
+        assert!(report.contains("tests=\"6\" failures=\"2\" errors=\"0\""), "{report}");
+        assert!(
+            report.contains("<testcase classname=\"web-2\" name=\"web-2 does not reach 10.7.0.2:81/udp\"/>"),
+            "{report}"
+        );
+    });
+}

@@ -72,7 +72,7 @@ pub use verdict::{Evidence, EvidenceKind, Place, Verdict};
 pub use way_back::way_back;
 
 use crate::model::World;
-use crate::trace::Observation;
+use crate::trace::{Leg, Observation};
 
 /// What is said about one probe.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +87,18 @@ impl Report {
     /// Whether the probe and its answer arrived.
     pub fn delivered(&self) -> bool {
         self.verdict.cause == Cause::Delivered
+    }
+
+    /// Whether the probe came to whom it was for, whatever became of the answer: a host that has no service there was
+    /// reached, and so was one whose answer was lost on its way back.
+    pub fn arrived(&self, observation: &Observation) -> bool {
+        let at_the_host = matches!(
+            self.verdict.cause,
+            Cause::Delivered | Cause::ServiceClosed | Cause::ServiceOverloaded | Cause::EchoIgnored
+        );
+        // A reset may be a filter's.
+        let answered = observation.journey.of(Leg::Answer).any(|sight| !sight.header.reset);
+        at_the_host || answered
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is said about a probe: the cause, where it holds, the object, the evidence and the mend.
 
+use std::fmt;
+
 use super::Cause;
 use crate::model::{LinkName, NetnsName};
 use crate::plan::Plan;
@@ -32,6 +34,15 @@ pub struct Place {
     pub netns: NetnsName,
     /// The interface that the faulty object belongs to; none where it belongs to the namespace as a whole.
     pub link: Option<LinkName>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.link {
+            Some(link) => write!(f, "{}/{link}", self.netns),
+            None => self.netns.fmt(f),
+        }
+    }
 }
 
 /// One thing that shows a cause.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use ipnet::IpNet;
 
-use super::{At, Diagnostic, Member, Network, SourceNat, Spec};
+use super::{At, Diagnostic, Member, Network, SourceNat, Spec, expect};
 use crate::model::Family;
 
 /// The smallest MTU that carries a family (RFC 791, RFC 8200).
@@ -26,6 +26,7 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Diagnostic>) {
     }
     overlaps(spec, found);
     names(spec, found);
+    expect::check(spec, found);
 }
 
 fn subnets(network: &Network, found: &mut Vec<Diagnostic>) {

@@ -100,6 +100,39 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The tables of an array of them.
+    pub(super) fn tables(&self, found: &mut Vec<Diagnostic>) -> Vec<At<&'a DeTable<'a>>> {
+        let DeValue::Array(array) = self.value else {
+            let error = wrong_type(&self.span, "an array of tables", self.value);
+            found.push(error.hint(format!("write [[{}]]", self.key.value)));
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for item in array {
+            match item.get_ref() {
+                DeValue::Table(table) => tables.push(At { value: table, span: item.span() }),
+                other => found.push(wrong_type(&item.span(), "a table", other)),
+            }
+        }
+        tables
+    }
+
+    /// Whether the value is an array.
+    pub(super) fn is_array(&self) -> bool {
+        matches!(self.value, DeValue::Array(_))
+    }
+
+    /// The value as true or false.
+    pub(super) fn truth(&self, found: &mut Vec<Diagnostic>) -> Option<bool> {
+        match self.value {
+            DeValue::Boolean(truth) => Some(*truth),
+            other => {
+                found.push(wrong_type(&self.span, "true or false", other));
+                None
+            }
+        }
+    }
+
     /// The value as text.
     pub(super) fn text(&self, found: &mut Vec<Diagnostic>) -> Option<At<&'a str>> {
         match self.value {

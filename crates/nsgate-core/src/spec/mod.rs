@@ -6,6 +6,7 @@
 
 mod check;
 mod diagnostic;
+mod expect;
 mod fields;
 pub(crate) mod names;
 mod read;
@@ -19,6 +20,7 @@ use ipnet::IpNet;
 use crate::model::{LinkName, NetnsName};
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use expect::{Expectation, Expected, Host, Target, expected};
 pub use read::{LARGEST, read};
 pub use resolve::{Resolved, resolve};
 
@@ -40,6 +42,8 @@ pub struct Spec {
     pub gateway: Gateway,
     /// The networks behind it.
     pub networks: Vec<Network>,
+    /// Who must reach whom, and who must not.
+    pub expectations: Vec<Expectation>,
 }
 
 /// The namespace that connects networks with the outside.

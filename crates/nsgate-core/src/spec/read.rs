@@ -6,7 +6,9 @@ use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
 use super::fields::{self, Field, Fields};
-use super::{At, Diagnostic, Gateway, Kind, Member, Network, Severity, SourceNat, Spec, check, names};
+use super::{
+    At, Diagnostic, Expectation, Gateway, Kind, Member, Network, Severity, SourceNat, Spec, check, expect, names,
+};
 use crate::model::NetnsName;
 
 /// The largest file that is read, in bytes.
@@ -40,9 +42,10 @@ fn spec(document: &DeTable<'_>, found: &mut Vec<Diagnostic>) -> Spec {
     let name = fields.take("name").and_then(|field| instance(&field, found));
     let gateway = fields.take("gateway").map(|field| gateways(&field, found)).unwrap_or_default();
     let networks = fields.take("network").map(|field| networks(&field, found)).unwrap_or_default();
-    fields.not_yet(&["publish", "floating", "expect"], found);
+    let expectations = fields.take("expect").map(|field| expectations(&field, found)).unwrap_or_default();
+    fields.not_yet(&["publish", "floating"], found);
     fields.finish(found);
-    Spec { name, gateway, networks }
+    Spec { name, gateway, networks, expectations }
 }
 
 fn instance(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<At<String>> {
@@ -52,6 +55,10 @@ fn instance(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<At<String>
         return None;
     }
     Some(At { value: text.value.into(), span: text.span })
+}
+
+fn expectations(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Vec<Expectation> {
+    field.tables(found).into_iter().filter_map(|table| expect::read(&table, found)).collect()
 }
 
 fn gateways(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Gateway {

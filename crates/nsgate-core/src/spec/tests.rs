@@ -161,8 +161,8 @@ source-nat = { pool = ["203.0.113.5"] }
 member.web-1 = { rate = "100mbit" }
 [[publish]]
 on = "203.0.113.5:80/tcp"
-[[expect]]
-from = "web-1"
+[[floating]]
+address = "203.0.113.20"
 "#;
     let (spec, found) = read(text);
     assert_eq!(spec, None);
@@ -307,6 +307,53 @@ fn a_subnet_may_run_out_of_addresses() {
     let resolved = resolve(&read(&text).0.unwrap(), "lab", &world(""));
     assert_eq!(resolved.diagnostics.len(), 3);
     assert_eq!(resolved.diagnostics[0].message, "10.0.0.0/30 has no address left for 'm1'");
+}
+
+/// A network of both families, one member of which has IPv4 only.
+const FAMILIES: &str = r#"
+[network.red]
+subnets = ["10.0.0.0/24", "fd00:7::/64"]
+member.both = { addresses = ["10.0.0.2", "fd00:7::2"] }
+member.four = { addresses = ["10.0.0.4"] }
+"#;
+
+#[test]
+fn a_member_is_expected_at_each_address_that_the_sender_can_use() {
+    let text = FAMILIES.to_owned()
+        + "[[expect]]\nfrom = [\"both\", \"four\", \"host\"]\nto = [\"both:22\", \"192.0.2.1\"]\nreach = false\n";
+    let spec = read(&text).0.unwrap();
+    let wanted = resolve(&spec, "lab", &world("")).wanted.unwrap();
+    let lines = |derived| -> Vec<String> {
+        let show = |one: Expected| format!("{} {} {} {}", one.from, one.to, one.reach, one.stated);
+        expected(&spec, &wanted, derived).into_iter().map(show).collect()
+    };
+    let stated = [
+        "both 192.0.2.1 false true",
+        "four 10.0.0.2:22/tcp false true",
+        "four 192.0.2.1 false true",
+        "host 10.0.0.2:22/tcp false true",
+        "host [fd00:7::2]:22/tcp false true",
+        "host 192.0.2.1 false true",
+    ];
+    assert_eq!(lines(false), stated);
+    let gateways = ["both 10.0.0.1 true false", "both fd00:7::1 true false", "four 10.0.0.1 true false"];
+    assert_eq!(lines(true)[stated.len()..], gateways);
+}
+
+#[test]
+fn what_is_wrong_with_an_expectation_is_said_at_its_place() {
+    let text =
+        FAMILIES.to_owned() + "[[expect]]\nfrom = \"both\"\nto = [\"for\", \"four:0\"]\nreech = true\n[[expect]]\n";
+    let found = read(&text).1;
+    let like = "write from = \"web-1\", to = \"203.0.113.1:443/tcp\", reach = true";
+    let lines = [
+        "8:7 there is no member 'for' [unknown member] -> did you mean 'four'?",
+        "8:14 'four:0' names no port from 1 to 65535 [not a destination] -> write it like \"web-1\", \"10.0.0.1:80/tcp\" or \"[fd00::1]:53/udp\"",
+        "9:1 [[expect]] has no key 'reech' [unknown key] -> did you mean 'reach'?",
+        &format!("10:1 [[expect]] does not say 'from' [of this one] -> {like}"),
+        &format!("10:1 [[expect]] does not say 'to' [of this one] -> {like}"),
+    ];
+    assert_eq!(shown(&text, &found).lines().collect::<Vec<_>>(), lines);
 }
 
 proptest! {

@@ -1,5 +1,6 @@
 //! One file a verb.
 
+pub(crate) mod check;
 pub(crate) mod down;
 pub(crate) mod exec;
 pub(crate) mod explain;
@@ -20,6 +21,7 @@ pub(crate) fn run(command: Command, output: &mut Output) -> Result<Outcome, Fail
         Command::Explain(args) => explain::run(&args, output),
         Command::Plan(args) => plan::run(&args, output),
         Command::Up(args) => up::run(&args, output),
+        Command::Check(args) => check::run(&args, output),
         Command::Down(args) => down::run(&args, output),
         Command::Status(args) => status::run(&args, output),
         Command::Exec(args) => exec::run(&args, output),

@@ -7,6 +7,7 @@ pub(crate) mod file;
 pub(crate) mod html;
 pub(crate) mod human;
 pub(crate) mod json;
+pub(crate) mod junit;
 pub(crate) mod style;
 pub(crate) mod telling;
 pub(crate) mod told;

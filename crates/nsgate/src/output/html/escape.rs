@@ -2,7 +2,7 @@
 //! of other programs are foreign: nothing of them may become markup, or turn the direction of what stands beside them.
 
 /// Text for an element or a quoted attribute.
-pub(super) fn escape(text: &str) -> String {
+pub(in crate::output) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

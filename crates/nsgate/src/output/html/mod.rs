@@ -4,7 +4,7 @@
 //! Everything in it that nsgate did not write itself is escaped.
 
 mod draw;
-mod escape;
+pub(super) mod escape;
 mod labels;
 mod layout;
 mod story;
@@ -17,7 +17,7 @@ use std::io::{Read, Write as _};
 use std::path::Path;
 
 use anyhow::anyhow;
-use nsgate_core::explain::{Cause, Evidence, Place, Verdict};
+use nsgate_core::explain::{Cause, Evidence, Verdict};
 use nsgate_core::model::World;
 use nsgate_core::trace::Way;
 
@@ -125,7 +125,7 @@ fn header(findings: &Findings) -> String {
             text,
             "<p class=\"cause\"><code>{}</code> at {}</p>",
             verdict.cause,
-            escape(&titled(world, &place(&verdict.place)))
+            escape(&titled(world, &verdict.place.to_string()))
         );
     }
     if verdict.cause == Cause::Delivered && observation.attempts <= 1 {
@@ -231,7 +231,7 @@ fn further(world: &World, all: &[Verdict]) -> String {
             text,
             "<li><code>{}</code> at {}: {}\n{}</li>",
             verdict.cause,
-            escape(&titled(world, &place(&verdict.place))),
+            escape(&titled(world, &verdict.place.to_string())),
             escape(&titled(world, &verdict.summary)),
             commands(&verdict.fix.commands())
         );
@@ -270,7 +270,7 @@ fn sightings(Findings { world, observation, report, .. }: &Findings) -> String {
         let _ = writeln!(
             text,
             "<li class=\"bad\"><b>{}</b> ✗ {}</li>",
-            escape(&titled(world, &place(&verdict.place))),
+            escape(&titled(world, &verdict.place.to_string())),
             escape(&verdict.object)
         );
     }
@@ -298,11 +298,4 @@ fn section(heading: &str, element: &str, class: &str, inner: &str) -> String {
         return String::new();
     }
     format!("<section>\n<h2>{heading}</h2>\n<{element} class=\"{class}\">\n{inner}</{element}>\n</section>\n")
-}
-
-fn place(place: &Place) -> String {
-    match &place.link {
-        Some(link) => format!("{}/{link}", place.netns),
-        None => place.netns.to_string(),
-    }
 }

@@ -1,5 +1,6 @@
 //! What people read, within 80 columns.
 
+pub(crate) mod check;
 pub(crate) mod diagnostic;
 pub(crate) mod explain;
 pub(crate) mod lab;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use nsgate_core::explain::{Cause, Evidence, Place, Report, Verdict};
+use nsgate_core::explain::{Cause, Evidence, Report, Verdict};
 use nsgate_core::model::{NetnsName, World};
 use nsgate_core::trace::{Header, Leg, Observation, Pattern, Sight, Way};
 
@@ -35,7 +35,7 @@ pub(crate) fn show(asked: &Asked, world: &World, observation: &Observation, repo
     text += &mend(verdict);
     for further in &report.further {
         text += &heading("then it would meet");
-        let what = format!("{} at {}: {}", further.cause, place(&further.place), further.summary);
+        let what = format!("{} at {}: {}", further.cause, further.place, further.summary);
         text += &wrap(&titled(world, &what), 2);
     }
     for limit in world.limits.iter().chain(&observation.limits) {
@@ -80,7 +80,7 @@ pub(crate) fn share(Flows { tried, lost }: Flows) -> String {
 /// One stable line: the code, the place, the object.
 pub(crate) fn brief(report: &Report) -> String {
     let verdict = &report.verdict;
-    format!("{}\t{}\t{}\n", verdict.cause, place(&verdict.place), verdict.object)
+    format!("{}\t{}\t{}\n", verdict.cause, verdict.place, verdict.object)
 }
 
 fn headline(what: &Asked, world: &World, verdict: &Verdict) -> String {
@@ -90,7 +90,7 @@ fn headline(what: &Asked, world: &World, verdict: &Verdict) -> String {
         return text;
     }
     let _ = writeln!(text, "{} {what}", paint(BAD, "✗ lost:"));
-    let _ = writeln!(text, "  {} at {}", paint(BAD, verdict.cause.code()), titled(world, &place(&verdict.place)));
+    let _ = writeln!(text, "  {} at {}", paint(BAD, verdict.cause.code()), titled(world, &verdict.place.to_string()));
     text + &wrap(&titled(world, &verdict.summary), 2)
 }
 
@@ -117,13 +117,6 @@ pub(in crate::output) fn titled(world: &World, text: &str) -> String {
 
 fn heading(title: &str) -> String {
     format!("\n{}\n", paint(HEADING, title))
-}
-
-fn place(place: &Place) -> String {
-    match &place.link {
-        Some(link) => format!("{}/{link}", place.netns),
-        None => place.netns.to_string(),
-    }
 }
 
 /// The way, one row a sight; the last row says where it ended.
