@@ -9,7 +9,11 @@ use super::{Owner, comment, expression, number, request, text};
 use crate::error::Error;
 use crate::netlink::{Attributes, Batch, Listing, Message, Socket};
 
-/// Reads all sets.
+/// Reads all sets, by one request for each.
+///
+/// The kernel has no request for the elements of several sets, and goes through all sets of the table three times for
+/// each (`nf_tables_dump_set`): with many thousands in one table, such as those without names that rules bring, its time
+/// grows with their square, for `nft list ruleset` as well.
 pub(super) fn all(socket: &mut Socket) -> Result<Listing<(Owner, Set)>, Error> {
     let mut sets = socket.list(&mut request(message::GET_SET), "nftables sets", read)?;
     for (owner, set) in &mut sets.items {
