@@ -26,7 +26,18 @@ pub(super) fn duplicate(loss: &Loss<'_>) -> Option<Verdict> {
     let holders: Vec<At<'_>> = segment.holders(next).filter(|p| p.netns.name != asker.name).collect();
     let [first, second] = holders.as_slice() else { return None };
     let intruder = if is_intruder(first, next) { first } else { second };
-    (is_intruder(first, next) != is_intruder(second, next)).then(|| of_duplicate(intruder.netns, intruder.link, next))
+    if is_intruder(first, next) == is_intruder(second, next) {
+        return None;
+    }
+    let mut verdict = of_duplicate(intruder.netns, intruder.link, next);
+    // The asker goes on to send to the one that it heard of.
+    let heard = |(netns, entry): &&(_, crate::model::Neighbour)| {
+        *netns == asker.name && entry.link == out.index && entry.address == next && !entry.proxy
+    };
+    if let Some((_, entry)) = loss.observation.neighbours.iter().find(heard) {
+        verdict.fix.steps.extend(mend::forget_neighbour(asker, out, entry).steps);
+    }
+    Some(verdict)
 }
 
 fn first_query(loss: &Loss<'_>) -> crate::model::lookup::Query {

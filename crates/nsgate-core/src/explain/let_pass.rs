@@ -117,7 +117,10 @@ fn flow_text(subject: &Subject<'_>) -> Option<String> {
         return errors_text(&error);
     }
     let word = if ip.source.is_ipv4() { "ip" } else { "ip6" };
+    // An answer whose request went another way: the port it goes to is another one each time.
+    let half_seen = subject.connection == Connection::invalid();
     let transport = match ip.transport() {
+        Transport::Tcp(tcp) if half_seen => format!(" tcp sport {}", tcp.source_port),
         Transport::Tcp(tcp) => format!(" tcp dport {}", tcp.destination_port),
         Transport::Udp(udp) => format!(" udp dport {}", udp.destination_port),
         Transport::Icmp(_) if ip.source.is_ipv4() => " icmp type echo-request".into(),

@@ -199,10 +199,14 @@ pub(super) fn delete_forwarding(netns: &Namespace, link: &Link, entry: &Forwardi
     Plan::of(Step::new(&netns.name, Action::Forwarding(Change::Delete, gone)))
 }
 
-/// Answers for an address on a link.
+/// Answers for an address on a link; IPv6 has a switch for that besides.
 pub(super) fn answer_for(netns: &Namespace, link: &Link, address: IpAddr) -> Plan {
     let entry = NewNeighbour::proxy(link.name.clone(), address);
-    Plan::of(Step::new(&netns.name, Action::Neighbour(Change::Add, entry)))
+    let entry = Step::new(&netns.name, Action::Neighbour(Change::Add, entry));
+    let off = link.setting(Family::V6, Setting::ProxyArp).is_some_and(|value| value == 0);
+    let switch = (address.is_ipv6() && off)
+        .then(|| Step::sysctl(&netns.name, Sysctl::of_link(Family::V6, &link.name, "proxy_ndp"), "1", Some("0")));
+    Plan { steps: switch.into_iter().chain([entry]).collect() }
 }
 
 /// Takes an address away from whichever interface holds it.

@@ -39,6 +39,8 @@ mod policy;
 mod prefix;
 mod program;
 mod publication;
+mod publish;
+mod reroute;
 mod resolution;
 mod resolver;
 mod reverse_path;

@@ -8,7 +8,9 @@ use nsgate_packet::Mac;
 use super::resolution::Unresolved;
 use super::turn::{Turn, turns};
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend};
+use crate::filter::Decision;
 use crate::model::lookup::look_up;
+use crate::model::ruleset::{Base, Expression, TableFamily};
 use crate::model::segment::Place as At;
 use crate::model::{Family, Link, LinkKind, Namespace, Neighbour, NeighbourState, Setting, Sysctl};
 use crate::trace::Way;
@@ -33,7 +35,7 @@ pub(super) fn wrong_address(loss: &Loss<'_>) -> Option<Verdict> {
     let entry = entry(loss, turn.netns, link, next);
     match entry {
         Some(entry) if entry.mac == Some(used) => Some(of_entry(loss, &turn, link, entry, right)),
-        _ => Some(of_frame(loss, owner, used, right)),
+        _ => Some(of_frame(loss, turn.netns, owner, used, right)),
     }
 }
 
@@ -74,7 +76,7 @@ fn of_entry(loss: &Loss<'_>, turn: &Turn<'_>, link: &Link, entry: &Neighbour, ri
     verdict.mended_by(mend::forget_neighbour(netns, link, entry))
 }
 
-fn of_frame(loss: &Loss<'_>, owner: &At<'_>, used: Mac, right: Mac) -> Verdict {
+fn of_frame(loss: &Loss<'_>, sender: &Namespace, owner: &At<'_>, used: Mac, right: Mac) -> Verdict {
     let (netns, link) = (owner.netns, owner.link);
     let object = format!("frame for {used} at {}, which is {right}", link.name);
     let summary =
@@ -83,9 +85,28 @@ fn of_frame(loss: &Loss<'_>, owner: &At<'_>, used: Mac, right: Mac) -> Verdict {
     if let Some(last) = loss.last {
         verdict = verdict.shown_by(evidence::seen(loss.world, last, &format!(" for {used} and was not taken")));
     }
+    let mut rules = rewriting(sender);
+    let rule = rules.next().filter(|_| rules.next().is_none());
+    if let Some(rule) = &rule {
+        verdict = verdict
+            .shown_by(Evidence::new(EvidenceKind::Ruleset, &sender.name, super::filter::object(rule)))
+            .mended_by(mend::delete_rule(sender, rule));
+    }
     verdict
         .shown_by(Evidence::new(EvidenceKind::Link, &netns.name, format!("{} has {right}", link.name)).differs(used.to_string(), right.to_string()))
         .advised("Something between the sender and this interface rewrites the link-layer address, or this interface's address was changed: look for netdev and bridge rules, tc actions, and what everybody was provisioned with.")
+}
+
+/// The rules of a namespace that write into the link-layer header of what passes a device.
+fn rewriting(netns: &Namespace) -> impl Iterator<Item = Decision<'_>> {
+    let writes = |e: &Expression| matches!(e, Expression::PayloadSet { base: Base::Link, .. });
+    let tables = netns.ruleset.tables.iter().filter(|table| table.family == TableFamily::Netdev);
+    tables.flat_map(move |table| {
+        table.chains.iter().flat_map(move |chain| {
+            let rules = chain.rules.iter().filter(move |rule| rule.expressions.iter().any(writes));
+            rules.map(move |rule| Decision { table, chain, rule: Some(rule) })
+        })
+    })
 }
 
 /// Nobody answers for the next hop, and nothing more specific says why.

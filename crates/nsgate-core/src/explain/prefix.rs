@@ -2,7 +2,7 @@
 
 use super::resolution::Unresolved;
 use super::turn::turns;
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, reroute};
 use crate::model::lookup::{Query, look_up};
 use crate::model::segment::Segment;
 use crate::model::{Link, Namespace, Route, RouteKind};
@@ -52,9 +52,14 @@ fn remote_looks_local(loss: &Loss<'_>) -> Option<Verdict> {
                 Evidence::new(EvidenceKind::Neighbour, &netns.name, text)
                     .differs("a route through a router", "on the link"),
             )
+            .mended_by(match own {
+                Some(_) => reroute::through_router(loss.world, netns, link, asked),
+                None => reroute::without(loss.world, netns, route, asked),
+            })
             .advised(match own {
                 Some(net) => format!(
-                    "Give {} its address again with the prefix length of its network, longer than /{}.",
+                    "The mend is for this one destination; giving {} its address again with the prefix length of its \
+                     network, longer than /{}, mends all.",
                     link.name,
                     net.prefix_len()
                 ),
@@ -116,6 +121,11 @@ fn too_long(
         Verdict::new(Cause::PrefixWrong, Place::at(&netns.name, &home.name), object, summary)
             .shown_by(evidence::seen(loss.world, sight, ""))
             .shown_by(evidence::route(netns, route))
-            .advised(format!("Give {} its address again with the shorter prefix of its network.", home.name))
+            .mended_by(reroute::on_link(netns, home, asked))
+            .advised(format!(
+                "The mend is for this one host; giving {} its address again with the shorter prefix of its network mends \
+                 all.",
+                home.name
+            ))
     })
 }

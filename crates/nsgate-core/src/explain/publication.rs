@@ -1,17 +1,18 @@
 //! `dnat-missing`, `dnat-mismatch`, `dnat-target-wrong`, `hairpin-missing`, `localnet-unrouted`: a published address or
 //! port is not translated, or not to where the service is, or the answer to it goes astray.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::passage::Passage;
 use super::resolution::Unresolved;
 use super::turn::{Turn, turns};
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, filter, mend, service};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, filter, mend, publish, service};
 use crate::filter::{Decision, Nearest, nearest, nearest_passed};
 use crate::model::ruleset::{Expression, Hook, text};
 use crate::model::segment::Segment;
 use crate::model::{Family, Link, Listener, Namespace, Setting, Transport};
 use crate::plan::LinkSetting;
+use crate::plan::Plan;
 use crate::trace::{Ending, Leg, ProbeKind, Sight};
 
 /// What the gateway itself refused, or nobody answered, was to be translated to a service inside.
@@ -22,7 +23,7 @@ pub(super) fn untranslated(loss: &Loss<'_>) -> Option<Verdict> {
     let walk = passage.at(Hook::Prerouting)?;
     if let (Some(rule), Hook::Output) = (walk.translated_by, hook) {
         let near = Nearest { table: rule.table, chain: rule.chain, rule: rule.rule?, differs: Vec::new() };
-        return Some(not_for_own(gateway, &near));
+        return Some(not_for_own(gateway, request, loss.observation.probe.kind, &near));
     }
     if let Some(rule) = walk.translated_by {
         return taken_by_another(gateway, link, &passage, rule);
@@ -33,7 +34,9 @@ pub(super) fn untranslated(loss: &Loss<'_>) -> Option<Verdict> {
     let near = passed.or_else(anywhere);
     let port = loss.observation.probe.kind.port();
     match near {
-        Some(near) if near.differs.is_empty() && hook == Hook::Output => Some(not_for_own(gateway, &near)),
+        Some(near) if near.differs.is_empty() && hook == Hook::Output => {
+            Some(not_for_own(gateway, request, loss.observation.probe.kind, &near))
+        }
         Some(near) if near.differs.len() == 1 && !(differs_in_port(&near) && listens_inside(loss, gateway, port)) => {
             Some(mismatch(loss, gateway, link, request, &near))
         }
@@ -114,10 +117,11 @@ fn mismatch(loss: &Loss<'_>, gateway: &Namespace, link: &Link, request: &Sight, 
             Evidence::new(EvidenceKind::Ruleset, &gateway.name, format!("'{rule}' does not match"))
                 .differs(differs, request.header.text.clone()),
         )
-        .advised("Correct what differs in the rule, or add one for what is asked.")
+        .mended_by(publish_as(loss, gateway, request, near))
+        .advised("The mend adds a translation of its own; correcting what differs in the rule is the cleaner way.")
 }
 
-fn not_for_own(gateway: &Namespace, near: &Nearest<'_>) -> Verdict {
+fn not_for_own(gateway: &Namespace, request: &Sight, kind: ProbeKind, near: &Nearest<'_>) -> Verdict {
     let rule = text::rule(near.table.family, &near.table.sets, near.rule);
     let object = format!(
         "{} {} {}: {rule}; nothing of the kind at the output hook",
@@ -138,7 +142,12 @@ fn not_for_own(gateway: &Namespace, near: &Nearest<'_>) -> Verdict {
             )
             .differs("dnat at output", "none"),
         )
-        .advised("Add the same rule to a nat chain at the output hook.")
+        .mended_by(
+            publish::target_of(near.table, near.rule, request.header.destination_port)
+                .map(|target| publish::to(gateway, Hook::Output, request, kind, target))
+                .unwrap_or_default(),
+        )
+        .advised("The mend is the same translation in a nat chain at the output hook.")
 }
 
 fn missing(loss: &Loss<'_>, gateway: &Namespace, link: &Link, request: &Sight) -> Verdict {
@@ -152,7 +161,8 @@ fn missing(loss: &Loss<'_>, gateway: &Namespace, link: &Link, request: &Sight) -
     Verdict::new(Cause::DnatMissing, Place::at(&gateway.name, &link.name), object, summary)
         .shown_by(evidence::seen(loss.world, request, " and was not translated"))
         .shown_by(Evidence::new(EvidenceKind::Ruleset, &gateway.name, "no rule translates it").differs("dnat", "none"))
-        .advised("Add a dnat rule at prerouting that leads to the service.")
+        .mended_by(publish_inside(loss, gateway, request))
+        .advised("A dnat rule at prerouting has to lead to the service; a filter must let its packets pass, too.")
 }
 
 /// Another rule translated the request before the one that was meant could.
@@ -186,6 +196,22 @@ pub(super) fn address_missing(loss: &Loss<'_>) -> Option<Verdict> {
     Some(missing_address(loss, entered, loss.last?))
 }
 
+/// Translates what was asked for to where a rule leads that nearly matches.
+fn publish_as(loss: &Loss<'_>, gateway: &Namespace, request: &Sight, near: &Nearest<'_>) -> Plan {
+    let target = publish::target_of(near.table, near.rule, request.header.destination_port);
+    target.map(|to| publish_to(loss, gateway, request, to)).unwrap_or_default()
+}
+
+/// Translates what was asked for to the one service inside that listens on this port.
+fn publish_inside(loss: &Loss<'_>, gateway: &Namespace, request: &Sight) -> Plan {
+    let target = request.header.destination_port.and_then(|port| publish::service_inside(loss, gateway, port));
+    target.map(|to| publish_to(loss, gateway, request, to)).unwrap_or_default()
+}
+
+fn publish_to(loss: &Loss<'_>, gateway: &Namespace, request: &Sight, target: SocketAddr) -> Plan {
+    publish::to(gateway, Hook::Prerouting, request, loss.observation.probe.kind, target)
+}
+
 fn missing_address(loss: &Loss<'_>, link: &Link, request: &Sight) -> Verdict {
     let address = request.header.destination;
     let object = format!("destination translation of {address} on {} (missing)", link.name);
@@ -196,7 +222,8 @@ fn missing_address(loss: &Loss<'_>, link: &Link, request: &Sight) -> Verdict {
             Evidence::new(EvidenceKind::Ruleset, loss.here(), format!("no rule translates {address}"))
                 .differs("dnat", "none"),
         )
-        .advised("Add a dnat rule at prerouting for that address.")
+        .mended_by(publish_inside(loss, loss.netns, request))
+        .advised("A dnat rule at prerouting has to lead that address to its host.")
 }
 
 /// The translation leads to an address or port where the service is not; or an old connection keeps an old one.
@@ -253,8 +280,24 @@ pub(super) fn target_wrong(loss: &Loss<'_>) -> Option<Verdict> {
                 Evidence::new(EvidenceKind::Ruleset, &gateway.name, format!("the translation leads to {to}"))
                     .differs("where the service is", to),
             )
-            .advised("Lead the translation to where the service listens."),
+            .mended_by(publish_elsewhere(loss, gateway, request, target, held))
+            .advised("Lead the translation to where the service listens; the mend adds one that comes first."),
     )
+}
+
+/// Translates what was asked for to the one place where the service can be that a translation misses: on another port of
+/// its target, or on another host.
+fn publish_elsewhere(
+    loss: &Loss<'_>,
+    gateway: &Namespace,
+    request: &Sight,
+    target: (IpAddr, Option<u16>),
+    held: bool,
+) -> Plan {
+    let here = held.then(|| publish::port_of_service(loss, target.0)).flatten();
+    let here = here.map(|port| SocketAddr::new(target.0, port));
+    let found = here.or_else(|| publish::service_inside(loss, gateway, target.1?));
+    found.map(|to| publish_to(loss, gateway, request, to)).unwrap_or_default()
 }
 
 fn stale(loss: &Loss<'_>, gateway: &Namespace, to: &str, rule: Decision<'_>) -> Verdict {

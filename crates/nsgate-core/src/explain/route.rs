@@ -1,9 +1,10 @@
 //! `route-blocking` and `route-missing`: the routing tables refuse the packet, or know no way.
 
 use super::turn::{Turn, turns};
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, advertisement, evidence, mend};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, advertisement, evidence, mend, reroute};
 use crate::model::lookup::Answer;
-use crate::model::{Family, RouteKind};
+use crate::model::{Family, Link, Route, RouteKind};
+use crate::plan::Plan;
 
 /// A blackhole, unreachable or prohibit route is hit.
 pub(super) fn blocked(loss: &Loss<'_>) -> Option<Verdict> {
@@ -92,8 +93,15 @@ pub(super) fn wrong(loss: &Loss<'_>) -> Option<Verdict> {
         Verdict::new(Cause::RouteWrong, Place::at(&sender.netns.name, &link.name), text, summary)
             .shown_by(evidence::route(sender.netns, route))
             .shown_by(evidence::came_no_further(loss, entered))
-            .advised("Let the route lead to a router instead."),
+            .mended_by(around(loss, sender, route, link))
+            .advised("Letting the route lead to a router, or taking it away, is the cleaner way where it is nobody's."),
     )
+}
+
+/// The way round a route that leads to a plain host: without it, or, where it is the only one, by a route of its own.
+fn around(loss: &Loss<'_>, sender: &Turn<'_>, route: &Route, link: &Link) -> Plan {
+    let without = reroute::without(loss.world, sender.netns, route, loss.destination);
+    if without.is_empty() { reroute::through_router(loss.world, sender.netns, link, loss.destination) } else { without }
 }
 
 /// How far the packet got before the routing tables had their say.

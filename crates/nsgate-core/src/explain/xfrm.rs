@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use super::passage::Passage;
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, mend, told};
 use crate::model::ruleset::Hook;
-use crate::model::{XfrmDirection, XfrmPolicy, XfrmSelector, XfrmTemplate, xfrm_protocol};
+use crate::model::{Setting, XfrmDirection, XfrmPolicy, XfrmSelector, XfrmTemplate, xfrm_protocol};
 use crate::plan::{NewPolicy, Plan};
 use crate::trace::{KernelEventKind, ProbeKind};
 
@@ -21,9 +21,18 @@ pub(super) fn refused(loss: &Loss<'_>) -> Option<Verdict> {
         Stage::Entered(_) if loss.arrived() => &[XfrmDirection::In],
         Stage::Entered(_) => &[XfrmDirection::Forward, XfrmDirection::Out],
     };
-    directions.iter().find_map(|direction| {
+    directions.iter().filter(|direction| !passes_by(loss, **direction)).find_map(|direction| {
         ends(loss, *direction).into_iter().find_map(|packet| of_direction(loss, *direction, packet))
     })
+}
+
+/// Whether an interface is set to let packets pass by the policies.
+fn passes_by(loss: &Loss<'_>, direction: XfrmDirection) -> bool {
+    let (link, setting) = match direction {
+        XfrmDirection::Out => (loss.way_out(), Setting::DisableXfrm),
+        XfrmDirection::In | XfrmDirection::Forward => (loss.entered(), Setting::DisablePolicy),
+    };
+    link.and_then(|link| link.setting(loss.family(), setting)).is_some_and(|value| value > 0)
 }
 
 /// What a selector asks of a packet.
@@ -203,7 +212,7 @@ fn words(template: &XfrmTemplate) -> String {
 #[cfg(test)]
 mod tests {
     use crate::explain::fixture::Fixture;
-    use crate::model::XfrmDirection;
+    use crate::model::{Family, Setting, XfrmDirection};
     use crate::plan::{NewPolicy, Step, simulate};
     use crate::trace::Leg;
 
@@ -240,6 +249,9 @@ mod tests {
             assert!(object.starts_with("IPsec policy src 1.1.1.0/24"), "{object}");
             assert_eq!(fixture.explained().fix.commands(), [mend]);
         }
+        let mut exempt = with_policy(at_the_gateway(), "host", "src 1.1.1.0/24 dst 0.0.0.0/0 dir fwd action block");
+        exempt.setting("host", "veth3", Family::V4, Setting::DisablePolicy, 1);
+        assert_ne!(exempt.verdict().0, "xfrm-drop");
         let other = "src 1.1.2.0/24 dst 114.114.114.0/24 dir fwd action block";
         assert_ne!(with_policy(at_the_gateway(), "host", other).verdict().0, "xfrm-drop");
     }

@@ -1,6 +1,8 @@
 //! Which packets of somebody else are meant: a small, strict part of the filters that tcpdump's users know.
 //!
-//!     tcp and dst port 8080 and src net 203.0.113.0/24
+//! ```text
+//! tcp and dst port 8080 and src net 203.0.113.0/24
+//! ```
 //!
 //! Every term must hold. One of `tcp`, `udp` and `icmp` must be there, so that it is plain what is waited for: the opening
 //! of a connection, a datagram or an echo request.
