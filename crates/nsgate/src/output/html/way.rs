@@ -334,7 +334,7 @@ impl Draft<'_> {
         let destination = last.map_or(probe.destination, |sight| sight.header.destination);
         for (at, space) in self.picture.spaces.iter_mut().enumerate() {
             if at == 0 && space.kind == SpaceKind::Seen {
-                space.roles.insert(0, "the probe starts here".to_owned());
+                space.roles.insert(0, "it starts here".to_owned());
             }
             let found = space.netns.as_ref().and_then(|netns| self.world.namespace(netns));
             if found.is_some_and(|netns| netns.holder(destination).is_some()) {

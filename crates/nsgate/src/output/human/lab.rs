@@ -130,8 +130,11 @@ fn seen(observed: &Observed) -> String {
     }
 }
 
-/// A row of another page, indented; what does not fit goes on below it.
+/// A row of another page, indented; what does not fit goes on below it. A command stays whole, so that it can be copied.
 fn folded(row: &str) -> String {
+    if row.trim_start().starts_with(&TYPED.render().to_string()) {
+        return line(row);
+    }
     let words: Vec<&str> = row.split(' ').collect();
     let own = words.iter().take_while(|word| word.is_empty()).count();
     let mut text = " ".repeat(if row.is_empty() { 0 } else { INDENT });
@@ -232,6 +235,8 @@ mod tests {
         assert!(text.lines().all(|line| visible(line) <= WIDTH) && text.lines().count() == 2, "{text}");
         assert!(text.lines().nth(1).is_some_and(|line| line.starts_with(&" ".repeat(12))), "{text}");
         assert_eq!(folded(""), "\n");
+        let command = format!("  {}", paint(TYPED, &"sed -n 's/a b/c/' ".repeat(9)));
+        assert_eq!(folded(&command), format!("      {command}\n"), "a break within quotes would change it");
         assert_eq!(folded("  a  b"), "        a  b\n");
     }
 

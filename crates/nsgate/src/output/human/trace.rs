@@ -8,7 +8,7 @@ use nsgate_core::explain::{Cause, Evidence, Report, Verdict};
 use nsgate_core::model::{NetnsName, World};
 use nsgate_core::trace::{Header, Leg, Observation, Pattern, Sight, Way};
 
-use super::{WIDTH, wrap, wrap_to};
+use super::{PROSE, hanging, wrap, wrap_to};
 use crate::inquiry::{Asked, Flows};
 use crate::output::style::{BAD, FAINT, GOOD, HEADING, TYPED, paint};
 use crate::output::telling::{carries, is_resolution, telling};
@@ -26,7 +26,7 @@ pub(crate) fn show(asked: &Asked, world: &World, observation: &Observation, repo
     if !verdict.evidence.is_empty() && (details || repeated || !report.delivered()) {
         text += &heading("evidence");
         for evidence in &verdict.evidence {
-            text += &wrap(&titled(world, &evidence_line(evidence)), 2);
+            text += &item(&titled(world, &evidence_line(evidence)));
         }
     }
     if details {
@@ -36,15 +36,29 @@ pub(crate) fn show(asked: &Asked, world: &World, observation: &Observation, repo
     for further in &report.further {
         text += &heading("then it would meet");
         let what = format!("{} at {}: {}", further.cause, further.place, further.summary);
-        text += &wrap(&titled(world, &what), 2);
+        text += &item(&titled(world, &what));
     }
+    text + &limits(world, observation)
+}
+
+/// What could not be looked at.
+fn limits(world: &World, observation: &Observation) -> String {
+    let mut text = String::new();
     for limit in world.limits.iter().chain(&observation.limits) {
         let of = limit.netns.as_ref().map(|n| format!(" of {n}")).unwrap_or_default();
         let what = format!("not looked at: {}{of} ({})", limit.what, limit.why);
-        text += &paint(FAINT, wrap(&titled(world, &what), 0).trim_end());
+        if text.is_empty() {
+            text.push('\n');
+        }
+        text += &paint(FAINT, hanging(&titled(world, &what), 0).trim_end());
         text.push('\n');
     }
     text
+}
+
+/// One of several that stand below each other.
+fn item(text: &str) -> String {
+    hanging(text, 2)
 }
 
 /// What is said while a packet of somebody else is waited for.
@@ -62,7 +76,7 @@ pub(crate) fn nothing_heard(report: &Report) -> String {
     text += &wrap(&verdict.summary, 2);
     text += &heading("evidence");
     for evidence in &verdict.evidence {
-        text += &wrap(&evidence_line(evidence), 2);
+        text += &item(&evidence_line(evidence));
     }
     text + &mend(verdict)
 }
@@ -154,7 +168,7 @@ fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bo
         let netns = world.title(&verdict.place.netns);
         let _ = write!(text, "  {} {netns:netns_width$}  {link:link_width$}       ", paint(BAD, "✗"));
         let column = 4 + netns_width + 2 + link_width + 7;
-        text += wrap_to(WIDTH.max(column + 20), &verdict.object, column).trim_start();
+        text += wrap_to(PROSE.max(column + 20), &verdict.object, column).trim_start();
     }
     text
 }
@@ -174,7 +188,7 @@ fn told_of(world: &World, observation: &Observation) -> String {
             before = event.kind;
         }
         let netns = event.netns.map_or("nowhere", NetnsName::as_str);
-        text += &wrap(&format!("{netns}: {}", event.text), 2);
+        text += &item(&format!("{netns}: {}", event.text));
     }
     let moved = observation.watched.iter().filter(|watched| watched.counters.iter().next().is_some());
     for (row, watched) in moved.enumerate() {
@@ -183,7 +197,7 @@ fn told_of(world: &World, observation: &Observation) -> String {
         }
         let counters: Vec<String> =
             watched.counters.iter().map(|(name, by)| format!("{name} {:+}", by.cast_signed())).collect();
-        text += &wrap(&format!("{}: {}", watched.netns, counters.join(", ")), 2);
+        text += &item(&format!("{}: {}", watched.netns, counters.join(", ")));
     }
     text
 }
