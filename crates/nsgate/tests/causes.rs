@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use nsgate_core::explain::Cause;
 use serde_json::Value;
 
 /// How many labs run at once: most of a lab's time is spent waiting.
@@ -65,4 +66,42 @@ fn what_the_packet_would_meet_next_is_told_in_its_order() {
     assert_eq!(further("three-faults"), ["route-blocking", "echo-ignored"]);
     // Where the first is mended, the packet arrives.
     assert_eq!(further("dnat-target-wrong"), Vec::<String>::new());
+}
+
+/// The files that say why packets are lost, each with its tests apart.
+fn explaining() -> Vec<(String, String)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../nsgate-core/src/explain");
+    let files = std::fs::read_dir(folder).expect("the causes").map(|file| file.expect("a file").path());
+    let sources = files.filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
+    let apart = sources.map(|path| {
+        let text = std::fs::read_to_string(&path).expect("text");
+        match path.file_name().and_then(|name| name.to_str()) {
+            Some("cause.rs") => (String::new(), String::new()),
+            Some("tests.rs") => (String::new(), text),
+            _ => {
+                let (does, tests) = text.split_once("#[cfg(test)]\nmod tests {").unwrap_or((&text, ""));
+                (does.to_owned(), tests.to_owned())
+            }
+        }
+    });
+    apart.collect()
+}
+
+/// The name of a cause in the sources: `RouteMissing` of `route-missing`.
+fn in_sources(code: &str) -> String {
+    let word = |word: &str| word[..1].to_uppercase() + &word[1..];
+    code.split('-').map(word).collect()
+}
+
+#[test]
+fn every_cause_has_a_function_a_fixture_and_a_page() {
+    let sources = explaining();
+    for cause in Cause::ALL {
+        let (code, name) = (cause.code(), format!("Cause::{}", in_sources(cause.code())));
+        let named = |text: &str| text.split(&name).skip(1).any(|rest| !rest.starts_with(char::is_alphanumeric));
+        assert!(sources.iter().any(|(does, _)| named(does)), "nothing names {name}");
+        let quoted = |tests: &str| tests.contains(&format!("\"{code}\"")) || named(tests);
+        assert!(sources.iter().any(|(_, tests)| quoted(tests)), "no fixture shows {code}");
+        assert!(nsgate(&["explain", code]).status.success(), "{code} has no page");
+    }
 }

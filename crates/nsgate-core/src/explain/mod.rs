@@ -49,6 +49,8 @@ mod security;
 mod service;
 mod size;
 mod stale;
+#[cfg(test)]
+mod tests;
 mod told;
 mod too_big;
 mod tracking;

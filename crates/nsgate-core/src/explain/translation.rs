@@ -4,7 +4,7 @@
 use super::filter;
 use super::passage::Passage;
 use super::turn::turns;
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend, uncertain};
 use crate::filter::{Decision, Nearest, Outcome, nearest};
 use crate::model::lookup::{Answer, Query, look_up};
 use crate::model::ruleset::{ChainKind, Expression, Hook, text};
@@ -26,13 +26,13 @@ pub(super) fn source_missing(loss: &Loss<'_>) -> Option<Verdict> {
     let verdict = match found {
         Some(verdict) => verdict,
         None if exit.gateway.ruleset.has_unread_nat() => return None,
-        None => missing(&exit, source, &no_way_back)?,
+        None => missing(loss.world, &exit, source, &no_way_back)?,
     };
     Some(verdict.shown_by(evidence::seen(loss.world, exit.left, "")).shown_by(no_way_back))
 }
 
 /// No rule translates sources at all.
-fn missing(exit: &Exit<'_>, source: IpAddr, why: &Evidence) -> Option<Verdict> {
+fn missing(world: &World, exit: &Exit<'_>, source: IpAddr, why: &Evidence) -> Option<Verdict> {
     // Global IPv6 addresses are routed, not translated: what is missing is the way back. So it is for a neighbour on the
     // uplink's own link, who may be the operator's.
     if belongs_to_operator(source) || !exit.by_default {
@@ -40,6 +40,7 @@ fn missing(exit: &Exit<'_>, source: IpAddr, why: &Evidence) -> Option<Verdict> {
     }
     let (gateway, link) = (exit.gateway, exit.link);
     let object = format!("source translation of {source} on {} (missing)", link.name);
+    let unread = uncertain::unread_filter(world, &gateway.name).map_or_else(String::new, |of| format!(" {of}"));
     let summary = format!("{source} leaves {} by {} untranslated, and {}", gateway.name, link.name, why.text);
     Some(
         Verdict::new(Cause::SnatMissing, Place::at(&gateway.name, &link.name), object, summary)
@@ -48,9 +49,10 @@ fn missing(exit: &Exit<'_>, source: IpAddr, why: &Evidence) -> Option<Verdict> {
                     .differs("snat or masquerade", "none"),
             )
             .mended_by(mend::masquerade(gateway, link, source))
-            .advised(
-                "If the networks behind the gateway are meant to be routed, give the next router a route back instead.",
-            ),
+            .advised(format!(
+                "If the networks behind the gateway are meant to be routed, give the next router a route back \
+                 instead.{unread}",
+            )),
     )
 }
 

@@ -2,7 +2,7 @@
 
 use super::resolution::Unresolved;
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Report, Stage, Verdict, evidence};
-use crate::model::NetnsName;
+use crate::model::{Limit, NetnsName, World};
 use crate::trace::{Ending, Observation, Pattern};
 
 /// The verdict where the trail ends and no cause explains it.
@@ -28,7 +28,9 @@ pub(super) fn at(loss: &Loss<'_>) -> Verdict {
     };
     let mut verdict = Verdict::new(Cause::Uncertain, place, "no cause that nsgate knows is shown", summary);
     verdict.evidence = clues(loss);
-    verdict.advised("Run the trace again with -d to see every sighting and counter.")
+    let again = "Run the trace again with -d to see every sighting and counter.";
+    verdict
+        .advised(unread_filter(loss.world, loss.here()).map_or_else(|| again.to_owned(), |of| format!("{of} {again}")))
 }
 
 /// The verdict where not even the probe's own namespace could be looked at.
@@ -68,6 +70,19 @@ pub fn nothing_heard(
     Report { verdict: verdict.advised(advice), further: Vec::new() }
 }
 
+/// What a packet filter that could not be read may do, unseen.
+pub(super) fn unread_filter(world: &World, netns: &NetnsName) -> Option<String> {
+    let of_filter = |limit: &&Limit| {
+        limit.netns.as_ref() == Some(netns)
+            && ["iptables-legacy", "ip6tables-legacy"].iter().any(|of| limit.what.contains(of))
+    };
+    world.limits.iter().find(of_filter)?;
+    Some(format!(
+        "The rules of iptables-legacy in {netns} could not be read, and may drop or translate it: look with \
+         iptables-legacy-save, or run nsgate as root."
+    ))
+}
+
 /// What was learned, without a cause to hang it on.
 fn clues(loss: &Loss<'_>) -> Vec<Evidence> {
     let observation = loss.observation;
@@ -103,4 +118,24 @@ fn clues(loss: &Loss<'_>) -> Vec<Evidence> {
 fn tells_of_a_loss(counter: &str) -> bool {
     const WORDS: [&str; 9] = ["Err", "Discard", "NoRoute", "Drop", "drop", "Fail", "fail", "invalid", "ReversePath"];
     WORDS.iter().any(|word| counter.contains(word)) || counter.ends_with("NoPorts")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::explain::fixture::{Fixture, name};
+    use crate::model::Limit;
+
+    #[test]
+    fn a_filter_that_nobody_could_read_is_told() {
+        let mut fixture = Fixture::lost_at_the_gateway();
+        let advice = |fixture: &Fixture| fixture.explained().advice.unwrap();
+        assert!(!advice(&fixture).contains("legacy"));
+        fixture.world.limits.push(Limit {
+            netns: Some(name("host")),
+            what: "the tables of iptables-legacy".into(),
+            why: "Permission denied".into(),
+        });
+        assert_eq!(fixture.verdict().0, "uncertain");
+        assert!(advice(&fixture).starts_with("The rules of iptables-legacy in host could not be read"));
+    }
 }
