@@ -6,13 +6,17 @@
 use super::header::{Context, Dependency, ETHERTYPE_IP, ETHERTYPE_IP6, HeaderField, Protocol};
 use super::selector::Selector;
 use super::statement::{Part, Relation, Right, Statement, Value};
-use super::{MetaKey, TableFamily, value};
+use super::{CtKey, MetaKey, RejectKind, TableFamily, header_option, value};
 
 /// NFT_META_PROTOCOL, NFT_META_IIFTYPE, NFT_META_NFPROTO and NFT_META_L4PROTO.
 const META_PROTOCOL: MetaKey = MetaKey(1);
 const META_IIFTYPE: MetaKey = MetaKey(8);
 const META_NFPROTO: MetaKey = MetaKey(15);
 const META_L4PROTO: MetaKey = MetaKey(16);
+
+/// NFT_CT_SRC_IP and NFT_CT_DST_IP, and the same of IPv6.
+const CT_IP: [CtKey; 2] = [CtKey(19), CtKey(20)];
+const CT_IP6: [CtKey; 2] = [CtKey(21), CtKey(22)];
 
 /// Ethernet's number of VLAN tags.
 const ETHERTYPE_VLAN: u16 = 0x8100;
@@ -65,6 +69,44 @@ impl Context {
             right: Right::Value(number.to_be_bytes()[2 - length..].to_vec()),
         }
     }
+}
+
+/// The question that nft puts in front of a whole rule because of a statement further on, where a question about a
+/// connection of the other family stands between: written out, nft would take the two for a contradiction.
+pub(super) fn asked_in_front(family: TableFamily, statements: &[Statement]) -> Option<Statement> {
+    if family != TableFamily::Inet {
+        return None;
+    }
+    for (index, statement) in statements.iter().enumerate() {
+        let (network, others) = match statement {
+            Statement::Match { left, .. } if left.iter().any(reads_ipv6_header) => (ETHERTYPE_IP6, CT_IP),
+            Statement::Reject(RejectKind::Icmp(_)) => (ETHERTYPE_IP, CT_IP6),
+            _ if settles_network(family, statement) => return None,
+            _ => continue,
+        };
+        let of_other = |statement: &Statement| match statement {
+            Statement::Match { left, .. } => left.iter().any(|part| reads_connection(part, others)),
+            _ => false,
+        };
+        let contradicts = statements[..index].iter().any(of_other);
+        return contradicts.then(|| Context::new(family).question(Dependency::Network(network)));
+    }
+    None
+}
+
+/// One of IPv6's extension headers.
+fn reads_ipv6_header(part: &Part) -> bool {
+    matches!(part.selector, Selector::Option { kind: header_option::IPV6, .. })
+}
+
+fn reads_connection(part: &Part, keys: [CtKey; 2]) -> bool {
+    matches!(part.selector, Selector::Ct(key, _) if keys.contains(&key))
+}
+
+fn settles_network(family: TableFamily, statement: &Statement) -> bool {
+    let is_network = |dependency: &Dependency| matches!(dependency, Dependency::Network(_));
+    let read = protocols(statement).into_iter().flat_map(Protocol::dependencies).any(is_network);
+    read || answer(family, statement).as_ref().is_some_and(is_network)
 }
 
 /// What a statement settles by asking for a protocol.

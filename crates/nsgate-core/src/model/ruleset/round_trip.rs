@@ -187,6 +187,20 @@ const RULES: &[(TableFamily, &[&str])] = &[
             "ip saddr . tcp dport { 1.1.1.1 . 80-90, 1.1.1.0/24 . 22, 1.1.1.1 . 70 } accept",
         ],
     ),
+    (
+        TableFamily::Inet,
+        &[
+            // nft puts the question about the network in front of all these; written there, it would contradict.
+            "ct original ip saddr 10.0.0.1 exthdr mh missing counter ip6 hoplimit set 126",
+            "meta cpu 17 ct reply ip6 daddr != fd00::1 reject with icmp host-unreachable",
+            "synproxy mss 1460 wscale 7 timestamp sack-perm",
+            "last used 5s accept",
+            "meta l4proto tcp flow add @fast",
+            "reset tcp option sack-perm",
+        ],
+    ),
+    (TableFamily::Ip, &["dup to 10.0.0.9", "dup to 10.0.0.9 device 3 accept"]),
+    (TableFamily::Netdev, &["dup to 3", "ip saddr 10.0.0.1 fwd to \"lo\"", "fwd ip to 10.0.0.9 device 3"]),
     (TableFamily::Inet, &["meta protocol ip6 ip6 saddr fd00::1 drop", "meta l4proto tcp dnat ip to 1.1.1.1:80"]),
 ];
 
@@ -227,6 +241,29 @@ const TABLE: &str = r#"table inet t {
 		size 100
 		flags dynamic,timeout
 		timeout 1m
+	}
+
+	set guests {
+		typeof ip saddr . tcp dport
+		policy memory
+		size 7
+		flags dynamic,timeout
+		timeout 1h
+		gc-interval 10s
+		counter
+		comment "a set"
+		elements = { 1.1.1.2 . 80 counter packets 1 bytes 60 timeout 30s expires 5s comment "c" }
+	}
+
+	set merging {
+		type ipv6_addr
+		flags interval
+		auto-merge
+	}
+
+	map helpers {
+		type inet_service : ct helper
+		elements = { 21 : "ftp" }
 	}
 
 	chain other {

@@ -153,15 +153,16 @@ fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bo
         let before =
             rows[..row].iter().rev().find(|s| s.leg == sight.leg && s.tunnel.is_none() && carries(s) == carries(sight));
         let mark = if matches!(sight.leg, Leg::Error | Leg::Redirect | Leg::Question) { " " } else { "✓" };
-        let _ = writeln!(
+        let _ = write!(
             text,
-            "  {} {:netns_width$}  {:link_width$}  {}  {}",
+            "  {} {:netns_width$}  {:link_width$}  {}  ",
             paint(GOOD, mark),
             world.title(&sight.netns),
             name(sight),
             way(sight.way),
-            if details { sight.header.text.clone() } else { packet(sight, before) }
         );
+        let said = if details { sight.header.text.clone() } else { packet(sight, before) };
+        text += &within(&said, 4 + netns_width + 2 + link_width + 7);
     }
     if verdict.cause != Cause::Delivered {
         let link = verdict.place.link.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -171,6 +172,15 @@ fn path(world: &World, observation: &Observation, verdict: &Verdict, details: bo
         text += wrap_to(PROSE.max(column + 20), &verdict.object, column).trim_start();
     }
     text
+}
+
+/// What stands from this column on, in more than one line only where it must: what was rewritten has a line of its own.
+fn within(text: &str, column: usize) -> String {
+    if column + text.chars().count() <= PROSE {
+        return format!("{text}\n");
+    }
+    let parts = text.split("  ").map(|part| wrap_to(PROSE.max(column + 20), part, column));
+    parts.collect::<String>().trim_start().to_owned()
 }
 
 /// What was told besides the sightings, and which counters moved.
@@ -271,6 +281,16 @@ mod tests {
     use nsgate_core::model::Namespace;
 
     use super::*;
+
+    #[test]
+    fn a_row_breaks_only_where_it_must() {
+        let row = "answer 114.114.114.114:80 > 10.20.30.182:40000 ttl 64  source rewritten";
+        assert_eq!(within(row, 3), format!("{row}\n"));
+        let broken = within(row, 20);
+        let lines: Vec<&str> = broken.lines().collect();
+        assert_eq!(lines.len(), 2, "{broken}");
+        assert_eq!(lines, [&row[..row.len() - 18], &format!("{:20}source rewritten", "")], "{broken}");
+    }
 
     #[test]
     fn texts_call_containers_by_their_names() {

@@ -7,6 +7,7 @@ mod compare;
 mod registers;
 
 use self::registers::{Loaded, Registers, Slot};
+use super::context::asked_in_front;
 use super::expression::{CtKey, Data, Expression, Nat, Register};
 use super::header::Context;
 use super::lower::{NAT_ADDRESS, NAT_PORT};
@@ -42,6 +43,12 @@ fn without_implied(family: TableFamily, statements: &[Statement]) -> Vec<Stateme
     let mut context = Context::new(family);
     let mut kept = Vec::new();
     let mut index = 0;
+    if let Some((first, rest)) = statements.split_first()
+        && asked_in_front(family, rest).as_ref() == Some(first)
+    {
+        context.pass(first);
+        index = 1;
+    }
     while index < statements.len() {
         let implied = (1..=MOST).rev().find(|count| {
             let Some(target) = statements.get(index + count) else { return false };

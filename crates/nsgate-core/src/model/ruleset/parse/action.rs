@@ -1,6 +1,7 @@
 //! What rules do: decisions, counters, limits, the log and the like.
 
 use super::super::expression::{Expression, RejectKind, Verdict};
+use super::super::selector::Selector;
 use super::super::text::{
     DEFAULT_BURST, DEFAULT_LOG_LEVEL, LOG_ALL, LOG_FLAGS, LOG_LEVELS, NAT_FLAGS, OBJECTS, UNITS, default_reject,
 };
@@ -43,6 +44,13 @@ pub(super) fn plain(cursor: &mut Cursor<'_>) -> Result<Option<Expression>, Parse
         "quota" => quota(cursor)?,
         "notrack" => Expression::Notrack,
         "queue" => queue(cursor)?,
+        "synproxy" => synproxy(cursor)?,
+        "last" => last(cursor)?,
+        "flow" if cursor.take_word("add") => {
+            cursor.sign("@")?;
+            Expression::FlowOffload { table: cursor.word("the name of a flow table")? }
+        }
+        "reset" => option_reset(cursor)?,
         "ct" if cursor.take_word("count") => {
             let over = cursor.take_word("over");
             Expression::ConnectionLimit { count: cursor.number("a number")?, over }
@@ -215,6 +223,42 @@ fn log_flags(cursor: &mut Cursor<'_>) -> Result<u32, ParseError> {
         if !cursor.take_sign(",") {
             return Ok(flags);
         }
+    }
+}
+
+fn synproxy(cursor: &mut Cursor<'_>) -> Result<Expression, ParseError> {
+    let (mut mss, mut wscale, mut flags) = (0, 0, 0);
+    loop {
+        flags |= if cursor.take_word("mss") {
+            mss = cursor.number("a number of bytes")?;
+            1
+        } else if cursor.take_word("wscale") {
+            wscale = cursor.number("a number of bits")?;
+            2
+        } else if cursor.take_word("timestamp") {
+            8
+        } else if cursor.take_word("sack-perm") {
+            4
+        } else {
+            return Ok(Expression::Synproxy { mss, wscale, flags });
+        };
+    }
+}
+
+fn last(cursor: &mut Cursor<'_>) -> Result<Expression, ParseError> {
+    if !cursor.take_word("used") {
+        return Ok(Expression::Last { used: None });
+    }
+    if cursor.take_word("never") {
+        return Ok(Expression::Last { used: None });
+    }
+    Ok(Expression::Last { used: Some(cursor.word_as("a time such as 30s", value::read_duration)?) })
+}
+
+fn option_reset(cursor: &mut Cursor<'_>) -> Result<Expression, ParseError> {
+    match super::expression::selector(cursor, 0)? {
+        Selector::Option { kind, number, present: true, .. } => Ok(Expression::HeaderOptionReset { kind, number }),
+        _ => Err(cursor.error("an option such as 'tcp option sack-perm' before this")),
     }
 }
 

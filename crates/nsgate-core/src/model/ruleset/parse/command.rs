@@ -1,10 +1,13 @@
 //! Commands and whole tables.
 
 use super::super::names;
+use super::super::text::{self, OBJECTS, object_type};
 use super::super::value::read_duration;
 use super::super::value_type::{Kind, ValueType};
 use super::super::{BaseChain, ChainKind, Command, Hook, Place, Ruleset, Set, SetData, TableFamily, TableId};
+use super::action;
 use super::elements::{self, DataKind};
+use super::expression;
 use super::lexer::{Cursor, Token};
 use super::statement::RuleParser;
 use super::{NewRule, ParseError};
@@ -352,12 +355,31 @@ impl<'a, 'text> Commands<'a, 'text> {
                     set = Set { data, name: set.name, ..Set::new("", &types) };
                     kinds = Some(key);
                 }
+                "typeof" if !is_map => {
+                    let source = expression::operand(self.cursor, 0)?;
+                    let key: Vec<Kind> = source.iter().map(|part| part.kind().unwrap_or(Kind::integer(4))).collect();
+                    let key_source = Some(text::operand(&source));
+                    set = Set { name: set.name, key_source, ..elements::keyed_by(&key) };
+                    kinds = Some(key);
+                }
                 "flags" => self.set_flags(&mut set)?,
                 "timeout" => {
                     set.timeout = true;
                     set.default_timeout = Some(self.cursor.word_as("a time such as 30s", read_duration)?);
                 }
                 "size" => set.size = Some(self.cursor.number("a number of elements")?),
+                "policy" => set.small = self.cursor.word("'memory' or 'performance'")? == "memory",
+                "gc-interval" => {
+                    set.clearing_interval = Some(self.cursor.word_as("a time such as 30s", read_duration)?);
+                }
+                "auto-merge" => set.merges = true,
+                "counter" | "limit" | "quota" | "ct" | "last" => {
+                    self.cursor.back_to(self.cursor.position() - 1);
+                    let Some(each) = action::plain(self.cursor)? else {
+                        return Err(self.cursor.error("what is done for each element"));
+                    };
+                    set.each.push(each);
+                }
                 "comment" => set.comment = Some(self.cursor.text("a comment in quotes")?),
                 "elements" => {
                     self.cursor.sign("=")?;
@@ -400,6 +422,13 @@ impl<'a, 'text> Commands<'a, 'text> {
         self.cursor.sign(":")?;
         if self.cursor.take_word("verdict") {
             return Ok((key, Some(SetData::Verdict)));
+        }
+        let start = self.cursor.position();
+        for (kind, _) in OBJECTS {
+            if object_type(kind).split(' ').all(|word| self.cursor.take_word(word)) {
+                return Ok((key, Some(SetData::Object(kind))));
+            }
+            self.cursor.back_to(start);
         }
         let ranges = self.cursor.take_word("interval");
         let types: Vec<ValueType> = self.concatenated_types()?.iter().map(|k| k.value_type).collect();

@@ -1,7 +1,8 @@
 //! The elements of sets and maps.
 
-use super::super::expression::{Data, Verdict};
+use super::super::expression::{Data, Expression, Verdict};
 use super::super::interval::elements_of_range;
+use super::super::value::read_duration;
 use super::super::value_type::{Kind, Order, ValueType};
 use super::super::{Element, Set, SetData, value_type};
 use super::ParseError;
@@ -17,6 +18,16 @@ pub(super) struct WrittenElement {
     /// None for the element that stands for all other keys.
     key: Option<Vec<Ends>>,
     data: Option<Data>,
+    object: Option<String>,
+    about: About,
+}
+
+/// What is written about an element beside what it leads to.
+#[derive(Default)]
+struct About {
+    each: Vec<Expression>,
+    timeout: Option<u64>,
+    expires: Option<u64>,
     comment: Option<String>,
 }
 
@@ -27,6 +38,8 @@ pub(super) enum DataKind {
     None,
     /// Verdicts.
     Verdict,
+    /// Objects, by their names.
+    Object,
     /// Values of these kinds.
     Value(Vec<Kind>),
     /// Ranges of values of this kind.
@@ -37,8 +50,8 @@ impl DataKind {
     /// What a set that exists leads to.
     pub(super) fn of(set: &Set) -> Self {
         match set.data {
-            // The names of objects are not read from text.
-            None | Some(SetData::Object(_)) => Self::None,
+            None => Self::None,
+            Some(SetData::Object(_)) => Self::Object,
             Some(SetData::Verdict) => Self::Verdict,
             Some(SetData::Value { data_type, length }) => {
                 if let Some(kind) = range_kind(data_type, length) {
@@ -52,7 +65,8 @@ impl DataKind {
 
     fn of_set(&self) -> Option<SetData> {
         match self {
-            Self::None => None,
+            // No set without a name leads to objects.
+            Self::None | Self::Object => None,
             Self::Verdict => Some(SetData::Verdict),
             Self::Ranges(kind) => {
                 Some(SetData::Value { data_type: kind.value_type.number(), length: 2 * kind.length as u32 })
@@ -99,8 +113,15 @@ pub(super) fn braced(
 /// The anonymous set that holds these.
 pub(super) fn anonymous(name: String, kinds: &[Kind], data: &DataKind, written: Vec<WrittenElement>) -> Set {
     let interval = written.iter().filter_map(|e| e.key.as_ref()).flatten().any(|(low, high)| low != high);
+    let mut set = Set { name, anonymous: true, constant: true, interval, data: data.of_set(), ..keyed_by(kinds) };
+    set.elements = kept(kinds, interval, written);
+    set
+}
+
+/// A set without a name whose keys have parts of these kinds, which may be shorter or longer than their types say.
+pub(super) fn keyed_by(kinds: &[Kind]) -> Set {
     let types: Vec<ValueType> = kinds.iter().map(|k| k.value_type).collect();
-    let mut set = Set { anonymous: true, constant: true, interval, data: data.of_set(), ..Set::new(name, &types) };
+    let mut set = Set::new("", &types);
     set.key_length = match kinds {
         [single] => single.length,
         many => many.iter().map(|k| k.padded()).sum(),
@@ -108,15 +129,15 @@ pub(super) fn anonymous(name: String, kinds: &[Kind], data: &DataKind, written: 
     if kinds.len() > 1 {
         set.key_parts = kinds.iter().map(|k| k.length as u32).collect();
     }
-    set.elements = kept(kinds, interval, written);
     set
 }
 
 /// Elements as a set keeps them.
 pub(super) fn kept(kinds: &[Kind], interval: bool, written: Vec<WrittenElement>) -> Vec<Element> {
     let mut elements = Vec::new();
-    for WrittenElement { key, data, comment } in written {
-        let element = Element { data, comment, ..Element::default() };
+    for WrittenElement { key, data, object, about } in written {
+        let About { each, timeout, expires, comment } = about;
+        let element = Element { data, object, timeout, expires, each, comment, ..Element::default() };
         let Some(parts) = key else {
             elements.push(Element { catch_all: true, ..element });
             continue;
@@ -147,9 +168,16 @@ pub(super) fn kept(kinds: &[Kind], interval: bool, written: Vec<WrittenElement>)
 
 fn element(cursor: &mut Cursor<'_>, kinds: &[Kind], data: &DataKind) -> Result<WrittenElement, ParseError> {
     let key = if cursor.take_sign("*") { None } else { Some(key(cursor, kinds)?) };
-    let mut comment = comment(cursor)?;
+    let mut about = About::default();
+    about.read(cursor)?;
+    let mut object = None;
     let data = match data {
         DataKind::None => None,
+        DataKind::Object => {
+            cursor.sign(":")?;
+            object = Some(cursor.text("the name of an object")?);
+            None
+        }
         DataKind::Verdict => {
             cursor.sign(":")?;
             Some(Data::Verdict(verdict(cursor)?))
@@ -164,8 +192,8 @@ fn element(cursor: &mut Cursor<'_>, kinds: &[Kind], data: &DataKind) -> Result<W
             Some(Data::Value([kind.turned(&low), kind.turned(&high)].concat()))
         }
     };
-    comment = comment.or(self::comment(cursor)?);
-    Ok(WrittenElement { key, data, comment })
+    about.read(cursor)?;
+    Ok(WrittenElement { key, data, object, about })
 }
 
 fn verdict(cursor: &mut Cursor<'_>) -> Result<Verdict, ParseError> {
@@ -175,8 +203,24 @@ fn verdict(cursor: &mut Cursor<'_>) -> Result<Verdict, ParseError> {
     }
 }
 
-fn comment(cursor: &mut Cursor<'_>) -> Result<Option<String>, ParseError> {
-    if cursor.take_word("comment") { cursor.text("a comment in quotes").map(Some) } else { Ok(None) }
+impl About {
+    /// Reads on as long as what follows is about the element.
+    fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
+        let time = "a time such as 30s";
+        loop {
+            if cursor.take_word("comment") {
+                self.comment = Some(cursor.text("a comment in quotes")?);
+            } else if cursor.take_word("timeout") {
+                self.timeout = Some(cursor.word_as(time, read_duration)?);
+            } else if cursor.take_word("expires") {
+                self.expires = Some(cursor.word_as(time, read_duration)?);
+            } else if let Some(expression) = action::plain(cursor)? {
+                self.each.push(expression);
+            } else {
+                return Ok(());
+            }
+        }
+    }
 }
 
 fn key(cursor: &mut Cursor<'_>, kinds: &[Kind]) -> Result<Vec<Ends>, ParseError> {

@@ -1,5 +1,6 @@
 //! The statements of a rule.
 
+use super::super::context::asked_in_front;
 use super::super::expression::{CmpOp, Expression};
 use super::super::header::Context;
 use super::super::lower::{NAT_PREFIX, lower};
@@ -47,6 +48,9 @@ impl<'a, 'text> RuleParser<'a, 'text> {
         if self.statements.is_empty() && comment.is_none() {
             return Err(self.cursor.error("a rule"));
         }
+        if let Some(question) = asked_in_front(self.family, &self.statements) {
+            self.statements.insert(0, question);
+        }
         let expressions = lower(self.family, &self.statements);
         Ok(NewRule { rule: Rule { handle: 0, expressions, comment }, sets: self.made })
     }
@@ -89,6 +93,14 @@ impl<'a, 'text> RuleParser<'a, 'text> {
                     if matches!(self.family, TableFamily::Ip | TableFamily::Ip6) { self.family.number() } else { 0 };
                 let family = if family == 0 { by_table } else { family };
                 Ok(Statement::TransparentProxy { family, address, port })
+            }
+            "dup" => {
+                self.cursor.advance();
+                self.duplicate()
+            }
+            "fwd" => {
+                self.cursor.advance();
+                self.forward()
             }
             "reject" => {
                 self.cursor.advance();
@@ -282,6 +294,33 @@ impl<'a, 'text> RuleParser<'a, 'text> {
         };
         let flags = action::nat_flags(self.cursor)? | if prefix { NAT_PREFIX } else { 0 };
         Ok(Statement::Nat { source, family, address, port, flags })
+    }
+
+    /// Reads where a copy goes: in a table of a device to an interface, elsewhere to a host.
+    fn duplicate(&mut self) -> Result<Statement, ParseError> {
+        self.cursor.keyword("to")?;
+        if self.family == TableFamily::Netdev {
+            let device = Some(self.value(ValueType::InterfaceIndex.kind())?);
+            return Ok(Statement::Duplicate { address: None, device });
+        }
+        let address = self.target(Some(self.family.number()))?.0;
+        let device = self.cursor.take_word("device");
+        let device = if device { Some(self.value(ValueType::InterfaceIndex.kind())?) } else { None };
+        Ok(Statement::Duplicate { address, device })
+    }
+
+    fn forward(&mut self) -> Result<Statement, ParseError> {
+        let family = self.nat_family();
+        self.cursor.keyword("to")?;
+        let Some(family) = family else {
+            return Ok(Statement::Forward { address: None, device: self.value(ValueType::InterfaceIndex.kind())? });
+        };
+        let Some(address) = self.target(Some(family))?.0 else { return Err(self.cursor.error("an address")) };
+        self.cursor.keyword("device")?;
+        Ok(Statement::Forward {
+            address: Some((address, family)),
+            device: self.value(ValueType::InterfaceIndex.kind())?,
+        })
     }
 
     /// Reads `ADDRESS`, `ADDRESS:PORT`, `:PORT` or an expression in place of either.

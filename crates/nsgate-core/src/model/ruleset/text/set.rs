@@ -188,7 +188,7 @@ fn types(set: &Set) -> String {
 }
 
 /// What a map of objects of this kind leads to.
-fn object_type(kind: u32) -> String {
+pub(crate) fn object_type(kind: u32) -> String {
     let words = super::action::object_words(kind);
     words
         .strip_suffix(" name")
