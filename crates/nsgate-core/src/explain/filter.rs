@@ -4,9 +4,10 @@ use super::passage::Passage;
 use super::resolution::Unresolved;
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, let_pass, mend, owner::owner, told};
 use crate::filter::{
-    Connection, Decision, Device, End, Layer, Membership, Subject, Walk, membership, nearest_passed, walk,
+    Action, Connection, Decision, Device, End, Layer, Membership, Outcome, Step, Subject, Walk, membership,
+    nearest_passed, walk,
 };
-use crate::model::ruleset::{Data, Expression, Hook, Verdict as Rules, text};
+use crate::model::ruleset::{Data, Expression, Hook, Table, Verdict as Rules, text};
 use crate::model::{LinkName, Namespace};
 use crate::trace::{Leg, Sight, Way};
 
@@ -44,7 +45,7 @@ fn verdict(loss: &Loss<'_>, passage: &Passage<'_>, hook: Hook, decision: Decisio
     verdict = verdict.shown_by(of_rule(loss.netns, &decision));
     if let Some(walk) = passage.at(hook) {
         let besides = of_sets(loss.netns, walk, &decision).into_iter().chain(of_nearest(loss, walk, &decision));
-        verdict = besides.fold(verdict, Verdict::shown_by);
+        verdict = besides.chain(of_mark(loss.netns, passage, &decision)).fold(verdict, Verdict::shown_by);
     }
     let mend = passage.at(hook).map(|walk| let_pass::let_pass(loss.netns, hook, &decision, &walk.after));
     with_mend(verdict, mend, &decision)
@@ -172,7 +173,17 @@ fn of_nearest(loss: &Loss<'_>, walk: &Walk<'_>, decision: &Decision<'_>) -> Opti
     /// A rule that differs in more is not near.
     const MOST: usize = 2;
     let accepts = |e: &Expression| matches!(e, Expression::Immediate { data: Data::Verdict(Rules::Accept), .. });
-    let near = nearest_passed(walk, accepts).filter(|near| {
+    let accepting = |table: &Table, name: &str| {
+        let rules = table.chain(name).into_iter().flat_map(|chain| &chain.rules);
+        rules.flat_map(|rule| &rule.expressions).any(accepts)
+    };
+    let leads_to_accept = |table: &Table, e: &Expression| match e {
+        Expression::Immediate { data: Data::Verdict(Rules::Jump(name) | Rules::Goto(name)), .. } => {
+            accepting(table, name)
+        }
+        other => accepts(other),
+    };
+    let near = nearest_passed(walk, leads_to_accept).filter(|near| {
         let of_a_flow = |condition: &String| condition.starts_with("ct state") || condition.starts_with("ct status");
         let here = near.table.name == decision.table.name && near.table.family == decision.table.family;
         here && near.differs.len() <= MOST && !near.differs.is_empty() && !near.differs.iter().any(of_a_flow)
@@ -181,6 +192,38 @@ fn of_nearest(loss: &Loss<'_>, walk: &Walk<'_>, decision: &Decision<'_>) -> Opti
     let text = format!("the nearest rule that accepts, '{rule}' of chain {}, does not match", near.chain.name);
     let (differs, found) = (near.differs.join(", "), loss.last?.header.text.clone());
     Some(Evidence::new(EvidenceKind::Ruleset, loss.here(), text).differs(differs, found))
+}
+
+/// Which rule gave the packet the mark that a rule drops it by.
+fn of_mark(netns: &Namespace, passage: &Passage<'_>, decision: &Decision<'_>) -> Option<Evidence> {
+    let text = decision.rule.map(|rule| text::rule(decision.table.family, &decision.table.sets, rule))?;
+    let marks = |step: &&Step<'_>| match &step.outcome {
+        Outcome::Matched(actions) => actions.iter().any(|action| matches!(action, Action::Mark(_))),
+        _ => false,
+    };
+    let before = passage.walks.iter().flat_map(|(_, walk)| &walk.steps).take_while(|step| !step.decision.is(decision));
+    let marked = before.filter(marks).last().filter(|_| text.contains("mark"))?;
+    let by = object(&marked.decision);
+    let called = called_by(&marked.decision, passage).map(|by| format!(", from {by}")).unwrap_or_default();
+    Some(Evidence::new(EvidenceKind::Ruleset, &netns.name, format!("its mark is from {by}{called}")))
+}
+
+/// The rule by which the packet came to the chain of another one.
+fn called_by(called: &Decision<'_>, passage: &Passage<'_>) -> Option<String> {
+    let calls = |e: &Expression| match e {
+        Expression::Immediate { data: Data::Verdict(Rules::Jump(name) | Rules::Goto(name)), .. } => {
+            *name == called.chain.name
+        }
+        _ => false,
+    };
+    let matched = |step: &&Step<'_>| {
+        matches!(step.outcome, Outcome::Matched(_))
+            && step.decision.table.name == called.table.name
+            && step.decision.rule.is_some_and(|rule| rule.expressions.iter().any(calls))
+    };
+    let steps = passage.walks.iter().flat_map(|(_, walk)| &walk.steps);
+    let caller = steps.take_while(|step| !step.decision.is(called)).filter(matched).last()?;
+    Some(object(&caller.decision))
 }
 
 /// The interface that a device's hook belongs to.
@@ -246,6 +289,34 @@ mod tests {
         assert!(fixture.verdict().2.contains("xt match \"set\" ( --match-set blocked src ) drop"));
         says(&fixture, "the packet is in the set blocked (hash:net): 1.1.1.0/24");
         assert_ne!(dropping("accept", "drop", Some("dst")).verdict().0, "filter-drop");
+    }
+
+    /// The same with further chains in the table.
+    fn dropping_with(rules: &str, chains: &str) -> Fixture {
+        let mut fixture = dropping("drop", "", None);
+        let forward = format!("chain FORWARD {{ type filter hook forward priority 0; policy drop;\n{rules}\n}}");
+        fixture.netns("host").ruleset =
+            Ruleset::from_text(&format!("table ip filter {{ {forward} {chains} }}")).unwrap();
+        fixture
+    }
+
+    #[test]
+    fn a_rule_that_leads_to_a_chain_that_accepts_may_be_the_nearest() {
+        let rules =
+            "iifname \"eth9\" jump in\nip protocol icmp ip daddr 10.0.0.9 jump to_lan\nip daddr 10.0.0.8 jump other";
+        let fixture =
+            dropping_with(rules, "chain to_lan { oifname \"x\" accept\n }\nchain in { accept\n }\nchain other { }");
+        says(&fixture, "the nearest rule that accepts, 'ip protocol icmp ip daddr 10.0.0.9 jump to_lan'");
+        says(&fixture, "expected: Some(\"ip daddr 10.0.0.9\")");
+    }
+
+    #[test]
+    fn who_gave_the_mark_that_a_packet_is_dropped_by_is_named() {
+        let chains = "chain mangle { type filter hook prerouting priority -150; ip daddr 114.114.114.114 jump mark_drop\n }\n\
+                      chain mark_drop { meta mark set 0x8000\n }";
+        let fixture = dropping_with("meta mark & 0x8000 == 0x8000 drop", chains);
+        says(&fixture, "its mark is from ip filter mark_drop: meta mark set 0x00008000");
+        says(&fixture, ", from ip filter mangle: ip daddr 114.114.114.114 jump mark_drop");
     }
 
     #[test]

@@ -96,12 +96,21 @@ fn router(loss: &Loss<'_>) -> Option<(IpAddr, LinkName)> {
 
 /// Translates sources on their way out of one interface, in a table of its own.
 pub(super) fn masquerade(netns: &Namespace, out: &Link, source: IpAddr) -> Plan {
+    masquerade_at("srcnat", netns, out, source)
+}
+
+/// The same before the rules that are there can translate them otherwise.
+pub(super) fn masquerade_first(netns: &Namespace, out: &Link, source: IpAddr) -> Plan {
+    masquerade_at("srcnat - 1", netns, out, source)
+}
+
+fn masquerade_at(priority: &str, netns: &Namespace, out: &Link, source: IpAddr) -> Plan {
     let family = if source.is_ipv4() { "ip" } else { "ip6" };
     let net = network_of(netns, out, source);
     let table = format!("{family} nsgate-mend");
     let text = format!(
         "add table {table}\n\
-         add chain {table} postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}\n\
+         add chain {table} postrouting {{ type nat hook postrouting priority {priority}; policy accept; }}\n\
          add rule {table} postrouting {family} saddr {net} oifname \"{}\" masquerade\n",
         out.name
     );

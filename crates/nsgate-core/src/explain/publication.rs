@@ -22,14 +22,15 @@ pub(super) fn untranslated(loss: &Loss<'_>) -> Option<Verdict> {
     let hook = if link.name.as_str() == "lo" { Hook::Output } else { Hook::Prerouting };
     let walk = passage.at(Hook::Prerouting)?;
     if let (Some(rule), Hook::Output) = (walk.translated_by, hook) {
-        let near = Nearest { table: rule.table, chain: rule.chain, rule: rule.rule?, differs: Vec::new() };
+        let near = Nearest::matching(rule.table, rule.chain, rule.rule?);
         return Some(not_for_own(gateway, request, loss.observation.probe.kind, &near));
     }
     if let Some(rule) = walk.translated_by {
         return taken_by_another(gateway, link, &passage, rule);
     }
     // Of the rules that the request came by first: one that only what is sent from here meets says nothing of it.
-    let passed = nearest_passed(walk, translates_destination).filter(|near| near.differs.len() == 1);
+    let passed =
+        nearest_passed(walk, |_, expression| translates_destination(expression)).filter(|near| near.differs.len() == 1);
     let anywhere = || nearest(&walk.after, gateway.ruleset.of_both_engines(), translates_destination);
     let near = passed.or_else(anywhere);
     let port = loss.observation.probe.kind.port();

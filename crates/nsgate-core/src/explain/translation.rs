@@ -8,7 +8,7 @@ use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend,
 use crate::filter::{Decision, Nearest, Outcome, nearest};
 use crate::model::lookup::{Answer, Query, look_up};
 use crate::model::ruleset::{ChainKind, Expression, Hook, text};
-use crate::model::segment::Segment;
+use crate::model::segment::{Place as At, Segment};
 use crate::model::{Family, Link, Namespace, Route, World};
 use crate::trace::{Leg, Observation, Sight};
 use std::net::IpAddr;
@@ -188,7 +188,18 @@ pub(super) fn address_wrong(loss: &Loss<'_>) -> Option<Verdict> {
             .differs(held.clone(), chosen.to_string()),
         );
     if let Some(rule) = rule {
-        verdict = verdict.shown_by(filter::of_rule(gateway, &rule));
+        let text = filter::object(&rule);
+        let evidence = Evidence::new(EvidenceKind::Ruleset, &gateway.name, text);
+        verdict = verdict.shown_by(evidence.differs(format!("a translation to {held}"), chosen.to_string()));
+    }
+    // An address that somebody else has is not to be taken.
+    let elsewhere = |place: &At<'_>| place.netns.name != gateway.name;
+    if let Some(owner) = Segment::of(loss.world, gateway, link).holders(chosen).find(elsewhere) {
+        return Some(verdict.mended_by(mend::masquerade_first(gateway, link, entered.header.source)).advised(format!(
+            "{} has {chosen} now, and gets the answers: correct the rule that translates to it. Whatever wrote it writes \
+             it again; change it there.",
+            owner.netns.name
+        )));
     }
     let net = link.addresses.iter().find(|a| a.net.contains(&chosen)).map_or(32, |a| a.net.prefix_len());
     let net = ipnet::IpNet::new(chosen, net).ok()?;
@@ -289,6 +300,7 @@ fn private(address: IpAddr) -> bool {
 mod tests {
     use crate::explain::fixture::{Fixture, route};
     use crate::model::{RouteKind, TABLE_MAIN};
+    use crate::trace::Leg;
 
     fn delivered_untranslated() -> Fixture {
         let mut fixture = Fixture::experiment();
@@ -319,5 +331,22 @@ mod tests {
         let mut fixture = Fixture::experiment6();
         fixture.request_seen(&["ns_1:veth2>", "host:veth3<", "host:eth2>", "world:w0<"]);
         assert_eq!(fixture.verdict().0, "return-route-missing");
+    }
+
+    #[test]
+    fn an_address_that_somebody_else_has_is_not_taken_from_him() {
+        let mut fixture = Fixture::experiment();
+        fixture.request_seen(&["ns_1:veth2>", "host:veth3<"]);
+        fixture.seen(Leg::Request, "10.20.30.9", "114.114.114.114", &["host:eth2>", "world:w0<"]);
+        fixture.seen(Leg::Answer, "114.114.114.114", "10.20.30.9", &["world:w0>"]);
+        assert_eq!(fixture.verdict().0, "snat-address-wrong");
+        assert_eq!(fixture.explained().fix.commands(), ["ip addr add 10.20.30.9/24 dev eth2"]);
+        let other =
+            crate::model::Address { net: "10.20.30.9/24".parse().unwrap(), ..fixture.link("world", "w0").addresses[0] };
+        fixture.link("world", "w0").addresses.push(other);
+        let verdict = fixture.explained();
+        let commands = verdict.fix.commands().join("; ");
+        assert!(!commands.contains("addr add") && commands.contains("masquerade"), "{commands}");
+        assert!(verdict.advice.unwrap().starts_with("world has 10.20.30.9 now"));
     }
 }

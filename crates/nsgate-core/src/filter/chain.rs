@@ -59,6 +59,14 @@ pub struct Decision<'a> {
     pub rule: Option<&'a Rule>,
 }
 
+impl Decision<'_> {
+    /// Whether it is the same rule or policy.
+    pub fn is(&self, other: &Self) -> bool {
+        let handle = |decision: &Self| decision.rule.map(|rule| rule.handle);
+        std::ptr::eq(self.chain, other.chain) && handle(self) == handle(other)
+    }
+}
+
 /// How a chain ended.
 enum Chained<'a> {
     /// Its last rule was passed, or it returned.
