@@ -6,10 +6,10 @@
 
 use super::passage::Passage;
 use super::turn::turns;
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, filter, let_pass};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, filter, let_pass, mend};
 use crate::filter::{Connection, Decision, Device, End, Layer, Subject, walk};
 use crate::model::ruleset::Hook;
-use crate::model::{Family, LinkName, Namespace};
+use crate::model::{Family, LinkName, Namespace, Sysctl};
 use crate::trace::Sight;
 use nsgate_packet::Ip;
 
@@ -129,6 +129,9 @@ fn waiting(loss: &Loss<'_>, pieces: &[&Sight]) -> Option<Verdict> {
     if came == 0 || made > 0 {
         return None;
     }
+    if let Some(verdict) = no_room(loss) {
+        return Some(verdict);
+    }
     let header = loss.header()?;
     let object = format!("fragments of {} > {} at {}", header.source, header.destination, entered.name);
     let summary = format!(
@@ -145,6 +148,33 @@ fn waiting(loss: &Loss<'_>, pieces: &[&Sight]) -> Option<Verdict> {
                 "Compare what left the sender with what came in here (tcpdump 'ip[6:2] & 0x3fff != 0'): whoever stands \
                  between drops pieces. Smaller packets need none.",
             ),
+    )
+}
+
+/// There is no room to put a packet of this size together (linux net/ipv4/inet_fragment.c).
+fn no_room(loss: &Loss<'_>) -> Option<Verdict> {
+    let limit = Sysctl::known(match loss.family() {
+        Family::V4 => "net.ipv4.ipfrag_high_thresh",
+        Family::V6 => "net.ipv6.ip6frag_high_thresh",
+    });
+    let room = loss.netns.sysctls.number(limit.as_str())?;
+    // What is kept of a packet takes more room than its bytes.
+    let needed = i64::from(loss.observation.probe.size);
+    if room > needed {
+        return None;
+    }
+    let summary = format!(
+        "{} has no room to put fragments together, which it must do to track connections or to deliver: {limit} is {room}",
+        loss.here()
+    );
+    let usual = 4 << 20;
+    Some(
+        Verdict::new(Cause::FragmentLost, Place::all_of(loss.here()), limit.as_str(), summary)
+            .shown_by(evidence::seen(loss.world, loss.last?, ""))
+            .shown_by(evidence::sysctl(loss.netns, &limit, &format!("more than {needed}"), room))
+            .shown_by_all(counted(loss))
+            .mended_by(mend::sysctl(loss.netns, &limit, &usual.to_string(), room))
+            .advised("This is the kernel's own default. Packets that need not be cut are the cleaner way."),
     )
 }
 
@@ -252,5 +282,20 @@ mod tests {
         );
         whole.counted("world", "Ip.ReasmReqds");
         assert_ne!(whole.verdict().0, "fragment-lost");
+    }
+
+    #[test]
+    fn there_is_no_room_to_put_pieces_together() {
+        let mut fixture = cut(&["ns_1:veth2>", "host:veth3<"]);
+        fixture.observation.probe.size = 4000;
+        fixture.counted("host", "Ip.ReasmReqds");
+        assert!(fixture.verdict().2.starts_with("fragments of"), "{:?}", fixture.verdict());
+        fixture.sysctl("host", "net.ipv4.ipfrag_high_thresh", "4194304");
+        assert!(fixture.verdict().2.starts_with("fragments of"));
+        fixture.sysctl("host", "net.ipv4.ipfrag_high_thresh", "0");
+        let (cause, place, object) = fixture.verdict();
+        assert_eq!((cause.as_str(), place.as_str()), ("fragment-lost", "host"));
+        assert_eq!(object, "net.ipv4.ipfrag_high_thresh");
+        assert_eq!(fixture.explained().fix.commands(), ["sysctl -w net.ipv4.ipfrag_high_thresh=4194304"]);
     }
 }

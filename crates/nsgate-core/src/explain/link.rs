@@ -60,10 +60,21 @@ fn the_one_that_is_down<'a>(loss: &Loss<'a>) -> Option<(&'a Namespace, &'a Link)
     if let Some(bridge) = bridge_down_where_it_ended(loss) {
         return Some(bridge);
     }
+    if let Some(found) = down_before_the_next_hop(loss) {
+        return Some(found);
+    }
     if let Some(link) = loss.way_out() {
         return down_here_or_there(loss, link);
     }
     (loss.route() == Answer::Missing).then(|| took_the_route_along(loss)).flatten()
+}
+
+/// The first interface that is down on the way that the question for the next hop should have taken to whoever holds it.
+fn down_before_the_next_hop<'a>(loss: &Loss<'a>) -> Option<(&'a Namespace, &'a Link)> {
+    let unresolved = Unresolved::of(loss).filter(|unresolved| unresolved.link.carrier)?;
+    let holder = unresolved.holders().next()?;
+    let way = unresolved.segment.way_to(&holder.netns.name, holder.link.index);
+    way.into_iter().find(|place| !place.link.up).map(|place| (place.netns, place.link))
 }
 
 /// A wire's own end, or its other end where that is no lower device but a peer.
@@ -154,5 +165,18 @@ mod tests {
         fixture.link("host", "veth3").master = Some(LinkIndex(9));
         fixture.seen(Leg::Question, "1.1.1.2", "1.1.1.3", &["ns_1:veth2>", "host:veth3<"]);
         assert_eq!(fixture.verdict().1, "host/br0");
+    }
+
+    #[test]
+    fn a_port_between_the_asker_and_the_next_hop_is_down() {
+        let mut fixture = Fixture::lan();
+        fixture.seen(Leg::Question, "1.1.1.2", "1.1.1.4", &["ns_1:veth2>", "host:veth3<"]);
+        fixture.framed(("ns_1", "veth2"), None);
+        assert_ne!(fixture.verdict().0, "link-down");
+        fixture.link("ns_2", "veth2").up = false;
+        assert_eq!(fixture.verdict().1, "ns_2/veth2", "the other end of the port");
+        fixture.link("host", "veth4").up = false;
+        let (cause, place, _) = fixture.verdict();
+        assert_eq!((cause.as_str(), place.as_str()), ("link-down", "host/veth4"));
     }
 }

@@ -5,6 +5,7 @@ use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, advertis
 use crate::model::lookup::Answer;
 use crate::model::{Family, Link, Route, RouteKind};
 use crate::plan::Plan;
+use crate::trace::Leg;
 
 /// A blackhole, unreachable or prohibit route is hit.
 pub(super) fn blocked(loss: &Loss<'_>) -> Option<Verdict> {
@@ -83,6 +84,10 @@ pub(super) fn wrong(loss: &Loss<'_>) -> Option<Verdict> {
     }
     let route = sender.route()?.route()?;
     let link = sender.way_out()?;
+    let passes_on = loss.leg == Leg::Answer && sender.entered.is_some();
+    if passes_on && route.destination.prefix_len() == 0 {
+        return Some(no_way_back(loss, sender, entered));
+    }
     let text = evidence::route_text(sender.netns, route);
     let summary = format!(
         "'{text}' of {} leads to {gateway} in {}, a host with one wire that passes nothing on",
@@ -104,6 +109,26 @@ fn around(loss: &Loss<'_>, sender: &Turn<'_>, route: &Route, link: &Link) -> Pla
     if without.is_empty() { reroute::through_router(loss.world, sender.netns, link, loss.destination) } else { without }
 }
 
+/// A hop that knows no way back sends the answer by its default route, away from where the request came from.
+fn no_way_back(loss: &Loss<'_>, hop: &Turn<'_>, ended: &Link) -> Verdict {
+    let (netns, to) = (hop.netns, loss.destination);
+    let summary = format!(
+        "the request arrived, but {} has no route back to {to}: its default route takes the answer to {}, which passes it \
+         on to nobody",
+        netns.name,
+        loss.here()
+    );
+    let object = format!("route to {to} (missing)");
+    let mut verdict = Verdict::new(Cause::ReturnRouteMissing, Place::all_of(&netns.name), object, summary);
+    if let Some(route) = hop.route().and_then(|answer| answer.route()) {
+        verdict = verdict.shown_by(evidence::route(netns, route));
+    }
+    verdict
+        .shown_by(evidence::came_no_further(loss, ended))
+        .mended_by(mend::route_back(&Loss { netns, ..loss.clone() }))
+        .advised("A route for the whole network that the sender is in serves its neighbours as well.")
+}
+
 /// How far the packet got before the routing tables had their say.
 fn how_far(loss: &Loss<'_>) -> Evidence {
     match loss.stage {
@@ -119,7 +144,7 @@ fn how_far(loss: &Loss<'_>) -> Evidence {
 mod tests {
     use crate::explain::fixture::{Fixture, route};
     use crate::model::{RouteKind, TABLE_MAIN};
-    use crate::trace::Ending;
+    use crate::trace::{Ending, Leg};
 
     #[test]
     fn the_gateway_has_no_default_route() {
@@ -155,5 +180,37 @@ mod tests {
         assert_eq!((cause.as_str(), place.as_str()), ("route-blocking", "host"));
         assert_eq!(object, "blackhole 114.114.114.0/24");
         assert_eq!(fixture.explained().fix.commands(), ["ip route del blackhole 114.114.114.0/24"]);
+    }
+
+    #[test]
+    fn a_hop_beyond_sends_the_answer_by_its_default_route() {
+        let mut fixture = Fixture::experiment();
+        let far = crate::explain::fixture::name("far");
+        let mut beyond = crate::model::Namespace::new(far.clone(), 9);
+        let mut wire = fixture.link("ns_1", "veth2").clone();
+        wire.peer = crate::model::Peer::There(crate::explain::fixture::name("world"), crate::model::LinkIndex(7));
+        wire.addresses[0].net = "10.99.0.1/24".parse().unwrap();
+        beyond.links.push(wire.clone());
+        let local = route(crate::model::TABLE_LOCAL, "10.99.0.1/32", RouteKind::Local, Some(2), None);
+        beyond.routes.push(local);
+        fixture.world.namespaces.push(beyond);
+        let mut uplink = wire;
+        uplink.index = crate::model::LinkIndex(7);
+        uplink.name = "w9".parse().unwrap();
+        uplink.peer = crate::model::Peer::There(far, crate::model::LinkIndex(2));
+        uplink.addresses[0].net = "10.99.0.2/24".parse().unwrap();
+        let world = fixture.netns("world");
+        world.links.push(uplink);
+        world.routes.push(route(TABLE_MAIN, "10.99.0.0/24", RouteKind::Unicast, Some(7), None));
+        world.routes.push(route(TABLE_MAIN, "0.0.0.0/0", RouteKind::Unicast, Some(7), Some("10.99.0.1")));
+        fixture.request_seen(&["ns_1:veth2>", "host:veth3<", "host:eth2>", "world:w0<"]);
+        fixture.seen(Leg::Answer, "114.114.114.114", "1.1.1.2", &["world:w9>", "far:veth2<"]);
+        assert_ne!(fixture.verdict().0, "return-route-missing", "who made the answer chose another way");
+        let answers = fixture.observation.journey.sights.split_off(4);
+        fixture.seen(Leg::Answer, "114.114.114.114", "1.1.1.2", &["world:w0<"]);
+        fixture.observation.journey.sights.extend(answers);
+        let (cause, place, object) = fixture.verdict();
+        assert_eq!((cause.as_str(), place.as_str()), ("return-route-missing", "world"));
+        assert_eq!(object, "route to 1.1.1.2 (missing)");
     }
 }
