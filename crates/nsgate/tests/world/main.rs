@@ -157,9 +157,9 @@ fn differences() -> Vec<String> {
     let world = Saved::read(&snapshot.stdout).unwrap().world;
     // Stale names are no namespaces; everything else must have been read.
     let of_namespaces = world.limits.iter().filter(|limit| limit.netns.is_some());
-    let unread: Vec<_> = of_namespaces.filter(|limit| !limit.why.starts_with("stale name")).collect();
-    assert!(unread.is_empty(), "{unread:?}");
-    let mut found = Vec::new();
+    let unread = of_namespaces.filter(|limit| !limit.why.starts_with("stale name"));
+    // A namespace whose last name went a moment ago is still being taken apart, and so are the wires into it.
+    let mut found: Vec<String> = unread.map(|limit| format!("{limit:?}")).collect();
     for namespace in &world.namespaces {
         let debian = Debian::within(&namespace.name);
         for part in &PARTS {
