@@ -16,7 +16,7 @@ use crate::specification::{DEFAULT_FILE, Specification, note_limits};
 
 /// Try by real probes who reaches whom, and compare with what the file expects
 ///
-/// Tried is every [[expect]] of the file, and that every member reaches its
+/// Tried is every `[[expect]]` of the file, and that every member reaches its
 /// gateway. Ends with 1 if anything is otherwise. Nothing is changed.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
@@ -24,7 +24,7 @@ pub(crate) struct CheckArgs {
     #[arg(value_name = "FILE", help = format!("The file that says what is wanted, `-` for standard input [default: {DEFAULT_FILE}]"))]
     file: Option<PathBuf>,
 
-    /// Try only what the file states under [[expect]]
+    /// Try only what the file states under `[[expect]]`
     #[arg(long)]
     stated: bool,
 
