@@ -4,42 +4,7 @@
 //! that is on its way; that nobody answers it is as it should be.
 
 use super::tunnel::entrance;
-use super::{Check, Evidence, EvidenceKind, Loss, Stage, Verdict, evidence};
-use super::{
-    address, bridge, crossing, filter, forwarding, link, martian, neighbour, policy, prefix, program, reverse_path,
-    route, size, traffic_control, ttl, upstream,
-};
-
-/// What can befall a packet on its way, in the kernel's order.
-const ON_THE_WAY: &[Check] = &[
-    address::missing,
-    link::down,
-    link::without_carrier,
-    program::told,
-    traffic_control::told,
-    bridge::detached,
-    bridge::blocked,
-    prefix::wrong,
-    ttl::circle,
-    neighbour::wrong_address,
-    size::exceeded,
-    traffic_control::on_ingress,
-    filter::of_resolution,
-    crossing::dropped,
-    filter::before_routing,
-    martian::refused,
-    policy::misled,
-    route::wrong,
-    forwarding::disabled,
-    route::blocked,
-    route::missing,
-    reverse_path::refused,
-    ttl::expired,
-    filter::after_routing,
-    traffic_control::on_egress,
-    neighbour::failed,
-    upstream::silent,
-];
+use super::{Evidence, EvidenceKind, Loss, ORDER, Stage, Verdict, Whose::AnyPacket, evidence};
 
 /// The packet that carries the probe is lost.
 pub(super) fn lost(loss: &Loss<'_>) -> Option<Verdict> {
@@ -50,7 +15,7 @@ pub(super) fn lost(loss: &Loss<'_>) -> Option<Verdict> {
     let outside = seen.or_else(|| Some(loss.observation.of_unsent_carrier(loss.here(), unsent?)))?;
     let trail = Loss::trail(loss.world, &outside);
     let lost = trail.first()?;
-    let verdict = ON_THE_WAY.iter().find_map(|check| check(lost))?;
+    let verdict = ORDER.iter().filter(|(whose, _)| *whose == AnyPacket).find_map(|(_, check)| check(lost))?;
     let carried = Evidence::new(
         EvidenceKind::Link,
         loss.here(),

@@ -9,7 +9,10 @@ use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, filte
 use crate::filter::{Decision, Outcome};
 use crate::model::ruleset::{Base, Expression};
 use crate::model::{Family, Namespace};
-use crate::trace::{DropReason, KernelEventKind, ProbeKind};
+use crate::trace::ProbeKind;
+
+/// Why the kernel drops such a packet.
+const DROPPED: &[&str] = &["IP_CSUM", "TCP_CSUM", "UDP_CSUM", "ICMP_CSUM"];
 
 /// The place of each checksum in its header, in bytes: IPv4, ICMP, UDP, TCP.
 const OF_IP: u32 = 10;
@@ -20,7 +23,7 @@ const OF_TCP: u32 = 16;
 /// The packet came in, and its checksum was refused.
 pub(super) fn bad(loss: &Loss<'_>) -> Option<Verdict> {
     let entered = loss.entered()?;
-    let shown = counted(loss).or_else(|| dropped(loss))?;
+    let shown = counted(loss).or_else(|| told::dropped_for(loss, DROPPED))?;
     let what = if loss.moved("IpExt.InCsumErrors") > 0 { "IP" } else { name(loss.observation.probe.kind) };
     let spoiled = spoiled_by(loss);
     let object = match &spoiled {
@@ -77,21 +80,6 @@ fn counted(loss: &Loss<'_>) -> Option<Evidence> {
     let arrived = loss.arrived();
     let moved = |counter: &&&str| loss.moved(counter) > 0 && (arrived || **counter == "IpExt.InCsumErrors");
     ["IpExt.InCsumErrors", of_transport].iter().find(moved).map(|counter| evidence::counted(loss, counter))
-}
-
-/// What the kernel told of the drop.
-fn dropped(loss: &Loss<'_>) -> Option<Evidence> {
-    const REASONS: [&str; 4] = ["IP_CSUM", "TCP_CSUM", "UDP_CSUM", "ICMP_CSUM"];
-    let here = |event: &&crate::trace::KernelEvent| event.netns.as_ref() == Some(loss.here());
-    let mut events = loss.observation.kernel.iter().filter(here);
-    events.find_map(|event| match &event.kind {
-        KernelEventKind::Dropped { reason: DropReason::Named(reason), .. }
-            if REASONS.contains(&reason.as_str()) && told::is_loss_of_probe(loss.observation, event) =>
-        {
-            Some(Evidence::new(EvidenceKind::Kernel, loss.here(), format!("the kernel dropped it: {reason}")))
-        }
-        _ => None,
-    })
 }
 
 /// The rule that spoils the packet: one that it met on its way, and that writes into it without mending the sum.

@@ -75,6 +75,7 @@ pub use uncertain::nothing_heard;
 pub use verdict::{Evidence, EvidenceKind, Place, Verdict};
 pub use way_back::way_back;
 
+use self::Whose::{AnyPacket, Probe};
 use crate::model::World;
 use crate::trace::{Leg, Observation};
 
@@ -109,69 +110,78 @@ impl Report {
 /// One cause: whether it explains the loss, and how it shows.
 type Check = fn(&Loss<'_>) -> Option<Verdict>;
 
+/// Which packets a cause can lose.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Any packet on its way, such as one that carries the probe in a tunnel.
+    AnyPacket,
+    /// Only one that was sent to be answered.
+    Probe,
+}
+
 /// The causes in the order in which the kernel meets them on a packet's way.
-const ORDER: &[Check] = &[
-    address::duplicate,
-    stale::entry,
-    publication::hairpin,
-    publication::untranslated,
-    publication::target_wrong,
-    service::closed,
-    address::tentative,
-    address::missing,
-    address::published,
-    address::family_disabled,
-    link::down,
-    link::without_carrier,
-    program::told,
-    traffic_control::told,
-    bridge::detached,
-    bridge::blocked,
-    tunnel::unresolved,
-    carrier::lost,
-    prefix::wrong,
-    ttl::circle,
-    neighbour::wrong_address,
-    neighbour_table::full,
-    fragment::lost,
-    size::exceeded,
-    traffic_control::on_ingress,
-    unwanted::translated,
-    filter::of_resolution,
-    crossing::dropped,
-    tracking::full,
-    tracking::answer_untracked,
-    tracking::answer_in_another_zone,
-    filter::before_routing,
-    publication::localnet,
-    martian::refused,
-    policy::misled,
-    route::wrong,
-    forwarding::disabled,
-    xfrm::refused,
-    route::blocked,
-    translation::source_missing,
-    translation::address_wrong,
-    answer::astray,
-    answer::route_missing,
-    advertisement::ignored,
-    route::missing,
-    reverse_path::refused,
-    ttl::expired,
-    masquerade::without_address,
-    checksum::bad,
-    filter::after_routing,
-    security::refused,
-    overload::full,
-    translation::exhausted,
-    traffic_control::on_egress,
-    program::of_sender,
-    answer::echo_ignored,
-    publication::address_missing,
-    program::likely,
-    traffic_control::by_program,
-    neighbour::failed,
-    upstream::silent,
+const ORDER: &[(Whose, Check)] = &[
+    (Probe, address::duplicate),
+    (Probe, stale::entry),
+    (Probe, publication::hairpin),
+    (Probe, publication::untranslated),
+    (Probe, publication::target_wrong),
+    (Probe, service::closed),
+    (Probe, address::tentative),
+    (AnyPacket, address::missing),
+    (Probe, address::published),
+    (Probe, address::family_disabled),
+    (AnyPacket, link::down),
+    (AnyPacket, link::without_carrier),
+    (AnyPacket, program::told),
+    (AnyPacket, traffic_control::told),
+    (AnyPacket, bridge::detached),
+    (AnyPacket, bridge::blocked),
+    (Probe, tunnel::unresolved),
+    (Probe, carrier::lost),
+    (AnyPacket, prefix::wrong),
+    (AnyPacket, ttl::circle),
+    (AnyPacket, neighbour::wrong_address),
+    (Probe, neighbour_table::full),
+    (Probe, fragment::lost),
+    (AnyPacket, size::exceeded),
+    (AnyPacket, traffic_control::on_ingress),
+    (Probe, unwanted::translated),
+    (AnyPacket, filter::of_resolution),
+    (AnyPacket, crossing::dropped),
+    (Probe, tracking::full),
+    (Probe, tracking::answer_untracked),
+    (Probe, tracking::answer_in_another_zone),
+    (AnyPacket, filter::before_routing),
+    (Probe, publication::localnet),
+    (AnyPacket, martian::refused),
+    (AnyPacket, policy::misled),
+    (AnyPacket, route::wrong),
+    (AnyPacket, forwarding::disabled),
+    (Probe, xfrm::refused),
+    (AnyPacket, route::blocked),
+    (Probe, translation::source_missing),
+    (Probe, translation::address_wrong),
+    (Probe, answer::astray),
+    (Probe, answer::route_missing),
+    (Probe, advertisement::ignored),
+    (AnyPacket, route::missing),
+    (AnyPacket, reverse_path::refused),
+    (AnyPacket, ttl::expired),
+    (Probe, masquerade::without_address),
+    (Probe, checksum::bad),
+    (AnyPacket, filter::after_routing),
+    (Probe, security::refused),
+    (Probe, overload::full),
+    (Probe, translation::exhausted),
+    (AnyPacket, traffic_control::on_egress),
+    (Probe, program::of_sender),
+    (Probe, answer::echo_ignored),
+    (Probe, publication::address_missing),
+    (Probe, program::likely),
+    (Probe, traffic_control::by_program),
+    (AnyPacket, neighbour::failed),
+    (AnyPacket, upstream::silent),
 ];
 
 /// Says why the probe was lost, or that it was delivered.
@@ -193,7 +203,7 @@ pub fn explain(world: &World, observation: &Observation) -> Report {
 /// The first cause that is shown.
 fn first_cause(world: &World, observation: &Observation) -> Option<Verdict> {
     let trail = Loss::trail(world, observation);
-    trail.iter().find_map(|loss| ORDER.iter().find_map(|check| check(loss)))
+    trail.iter().find_map(|loss| ORDER.iter().find_map(|(_, check)| check(loss)))
 }
 
 /// Says why a packet was lost.
@@ -202,7 +212,7 @@ fn explain_loss(world: &World, observation: &Observation) -> Report {
     let Some(end) = trail.first() else {
         return Report { verdict: uncertain::nowhere(observation), further: Vec::new() };
     };
-    let mut found = trail.iter().flat_map(|loss| ORDER.iter().filter_map(|check| check(loss)));
+    let mut found = trail.iter().flat_map(|loss| ORDER.iter().filter_map(|(_, check)| check(loss)));
     let first = found.next();
     // Where no cause is shown, a drop anywhere is a clue.
     let netns = first.as_ref().map(|verdict| verdict.place.netns.clone());

@@ -2,7 +2,6 @@
 
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, told};
 use crate::model::{Family, NeighbourTable};
-use crate::trace::KernelEventKind;
 
 /// `ENOBUFS`: what a sender gets whose neighbour found no room.
 const NO_BUFFERS: i32 = 105;
@@ -23,7 +22,8 @@ pub(super) fn full(loss: &Loss<'_>) -> Option<Verdict> {
         return None;
     }
     let table = loss.world.machine.neighbour_tables.iter().find(|table| table.family == family);
-    let shown = told(loss).or_else(|| refused(loss).filter(|_| table.is_some_and(NeighbourTable::is_full)))?;
+    let shown = told::dropped_for(loss, &["NEIGH_CREATEFAIL"])
+        .or_else(|| refused(loss).filter(|_| table.is_some_and(NeighbourTable::is_full)))?;
     let word = if family == Family::V4 { "ipv4" } else { "ipv6" };
     let limit = format!("net.{word}.neigh.default.gc_thresh3");
     let room = table.map_or_else(String::new, |t| format!(" ({} of {})", t.entries, t.hard_limit));
@@ -46,18 +46,6 @@ pub(super) fn full(loss: &Loss<'_>) -> Option<Verdict> {
         "The table is one for all namespaces, and its limits can be set in the machine's first namespace alone: \
          sysctl -w {limit}={more}. Find out who fills it (ip neigh show nud failed)."
     )))
-}
-
-/// The kernel's own reason for the drop.
-fn told(loss: &Loss<'_>) -> Option<Evidence> {
-    let refused = |event: &&crate::trace::KernelEvent| {
-        let KernelEventKind::Dropped { reason, .. } = &event.kind else { return false };
-        reason.is("NEIGH_CREATEFAIL")
-            && event.netns.as_ref() == Some(loss.here())
-            && told::is_loss_of_probe(loss.observation, event)
-    };
-    loss.observation.kernel.iter().find(refused)?;
-    Some(Evidence::new(EvidenceKind::Kernel, loss.here(), "the kernel dropped it: NEIGH_CREATEFAIL"))
 }
 
 /// The sender's own system call found no room.

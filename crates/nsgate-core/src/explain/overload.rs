@@ -5,7 +5,10 @@
 
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, told};
 use crate::model::{Family, Listener, Transport};
-use crate::trace::{DropReason, KernelEventKind, Leg, ProbeKind};
+use crate::trace::{Leg, ProbeKind};
+
+/// Why the kernel drops such a packet.
+const DROPPED: &[&str] = &["SOCKET_RCVBUFF", "SOCKET_BACKLOG", "TCP_LISTEN_OVERFLOW"];
 
 /// The request arrived, and the socket that it is for has no room for it.
 pub(super) fn full(loss: &Loss<'_>) -> Option<Verdict> {
@@ -18,7 +21,8 @@ pub(super) fn full(loss: &Loss<'_>) -> Option<Verdict> {
         ProbeKind::Icmp => return None,
     };
     let listener = listener(loss, transport, port)?;
-    let mut shown: Vec<Evidence> = counted(loss, transport).into_iter().chain(dropped(loss)).collect();
+    let mut shown: Vec<Evidence> =
+        counted(loss, transport).into_iter().chain(told::dropped_for(loss, DROPPED)).collect();
     let over = match transport {
         // The kernel lets one more in than the limit says.
         Transport::Tcp => listener.queued > listener.queue_limit,
@@ -73,21 +77,6 @@ fn counted(loss: &Loss<'_>, transport: Transport) -> Option<Evidence> {
         (Transport::Udp, Family::V6) => &["Udp6.RcvbufErrors"],
     };
     counters.iter().find(|counter| loss.moved(counter) > 0).map(|counter| evidence::counted(loss, counter))
-}
-
-/// What the kernel told of the drop.
-fn dropped(loss: &Loss<'_>) -> Option<Evidence> {
-    const REASONS: [&str; 3] = ["SOCKET_RCVBUFF", "SOCKET_BACKLOG", "TCP_LISTEN_OVERFLOW"];
-    loss.observation.kernel.iter().find_map(|event| match &event.kind {
-        KernelEventKind::Dropped { reason: DropReason::Named(reason), .. }
-            if event.netns.as_ref() == Some(loss.here())
-                && REASONS.contains(&reason.as_str())
-                && told::is_loss_of_probe(loss.observation, event) =>
-        {
-            Some(Evidence::new(EvidenceKind::Kernel, loss.here(), format!("the kernel dropped it: {reason}")))
-        }
-        _ => None,
-    })
 }
 
 #[cfg(test)]

@@ -2,14 +2,13 @@
 
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, told};
 use crate::model::lookup::Answer;
-use crate::trace::KernelEventKind;
 
 /// `EACCES`: what security modules answer; a route that prohibits answers so, too.
 const REFUSED: i32 = 13;
 
 /// The kernel says so, or the sender's own system call is refused and no route prohibits it.
 pub(super) fn refused(loss: &Loss<'_>) -> Option<Verdict> {
-    let shown = told(loss).or_else(|| of_sender(loss))?;
+    let shown = told::dropped_for(loss, &["SECURITY_HOOK"]).or_else(|| of_sender(loss))?;
     let (object, what) = match loss.stage {
         Stage::Made => ("security module, asked about the sender", "the sender's own system call is refused"),
         Stage::Entered(_) | Stage::Left(_) => ("security module, asked about the packet", "the packet is refused"),
@@ -23,18 +22,6 @@ pub(super) fn refused(loss: &Loss<'_>) -> Option<Verdict> {
         "The module's own log says what it refused, and by which label: ausearch -m avc -ts recent, journalctl -k. \
          Permit exactly that; /sys/kernel/security/lsm lists the modules that are at work.",
     ))
-}
-
-/// The kernel's own reason for the drop.
-fn told(loss: &Loss<'_>) -> Option<Evidence> {
-    let refused = |event: &&crate::trace::KernelEvent| {
-        let KernelEventKind::Dropped { reason, .. } = &event.kind else { return false };
-        reason.is("SECURITY_HOOK")
-            && event.netns.as_ref() == Some(loss.here())
-            && told::is_loss_of_probe(loss.observation, event)
-    };
-    loss.observation.kernel.iter().find(refused)?;
-    Some(Evidence::new(EvidenceKind::Kernel, loss.here(), "the kernel dropped it: SECURITY_HOOK"))
 }
 
 /// The sender gets "permission denied" though a route leads on.

@@ -7,7 +7,9 @@ use super::{Evidence, EvidenceKind, Loss, filter};
 use crate::filter::Decision;
 use crate::model::ruleset::{Data, Expression, Hook, Rule, Table, TableFamily, Verdict};
 use crate::model::{Family, Namespace, NetnsName, World};
-use crate::trace::{KernelEvent, KernelEventKind, Observation, RuleCount, RuleEvent, RuleStep, Stretch, life, stretch};
+use crate::trace::{
+    DropReason, KernelEvent, KernelEventKind, Observation, RuleCount, RuleEvent, RuleStep, Stretch, life, stretch,
+};
 
 /// All that was told of losses, in one namespace or in all of them.
 pub(super) fn evidence(world: &World, observation: &Observation, netns: Option<&NetnsName>) -> Vec<Evidence> {
@@ -103,6 +105,20 @@ fn is_lost_packet(loss: &Loss<'_>, ip: &Ip<'_>) -> bool {
     let (source, destination) = last.map_or((loss.source, loss.destination), |(s, d)| (Some(s), d));
     loss.observation.probe.kind.is_of(ip)
         && (Some(ip.source) == source || ip.destination == destination || ip.destination == loss.destination)
+}
+
+/// That the kernel dropped the probe where it was lost, for one of these reasons.
+pub(super) fn dropped_for(loss: &Loss<'_>, reasons: &[&str]) -> Option<Evidence> {
+    loss.observation.kernel.iter().find_map(|event| match &event.kind {
+        KernelEventKind::Dropped { reason: DropReason::Named(reason), .. }
+            if event.netns.as_ref() == Some(loss.here())
+                && reasons.contains(&reason.as_str())
+                && is_loss_of_probe(loss.observation, event) =>
+        {
+            Some(Evidence::new(EvidenceKind::Kernel, loss.here(), format!("the kernel dropped it: {reason}")))
+        }
+        _ => None,
+    })
 }
 
 pub(super) fn is_loss_of_probe(observation: &Observation, event: &KernelEvent) -> bool {

@@ -11,7 +11,7 @@ use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence
 use crate::model::ruleset::Hook;
 use crate::model::{Setting, XfrmDirection, XfrmPolicy, XfrmSelector, XfrmTemplate, xfrm_protocol};
 use crate::plan::{NewPolicy, Plan};
-use crate::trace::{KernelEventKind, ProbeKind};
+use crate::trace::ProbeKind;
 
 /// The first policy on the packet's way that does not let it pass.
 pub(super) fn refused(loss: &Loss<'_>) -> Option<Verdict> {
@@ -104,7 +104,7 @@ fn of_direction(loss: &Loss<'_>, direction: XfrmDirection, packet: Packet) -> Op
     }
     // Whether it came in encrypted, the kernel knows.
     let template = required.into_iter().next()?;
-    (loss.moved("Xfrm.InTmplMismatch") > 0 || told(loss).is_some()).then(|| {
+    (loss.moved("Xfrm.InTmplMismatch") > 0 || told::dropped_for(loss, &["XFRM_POLICY"]).is_some()).then(|| {
         let why = format!("wants it encrypted ({}), and it came in the clear", words(template));
         refusal(loss, policy, &why, "Xfrm.InTmplMismatch")
     })
@@ -170,19 +170,7 @@ fn shown(loss: &Loss<'_>, verdict: Verdict, counter: &str) -> Verdict {
     let seen = loss.last.map(|last| evidence::seen(loss.world, last, " and was not seen again"));
     let words = evidence::sender_words(loss).filter(|_| matches!(loss.stage, Stage::Made));
     let sender = words.map(|words| Evidence::new(EvidenceKind::Sender, loss.here(), words));
-    verdict.shown_by_all(seen.into_iter().chain(sender).chain(counted).chain(told(loss)))
-}
-
-/// The kernel's own reason for the drop.
-fn told(loss: &Loss<'_>) -> Option<Evidence> {
-    let refused = |event: &&crate::trace::KernelEvent| {
-        let KernelEventKind::Dropped { reason, .. } = &event.kind else { return false };
-        reason.is("XFRM_POLICY")
-            && event.netns.as_ref() == Some(loss.here())
-            && told::is_loss_of_probe(loss.observation, event)
-    };
-    loss.observation.kernel.iter().find(refused)?;
-    Some(Evidence::new(EvidenceKind::Kernel, loss.here(), "the kernel dropped it: XFRM_POLICY"))
+    verdict.shown_by_all(seen.into_iter().chain(sender).chain(counted).chain(told::dropped_for(loss, &["XFRM_POLICY"])))
 }
 
 fn marked_so(policy: &XfrmPolicy, mark: u32) -> bool {
