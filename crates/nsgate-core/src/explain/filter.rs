@@ -127,7 +127,7 @@ pub(super) fn object(decision: &Decision<'_>) -> String {
             "{family} {} {}: {} (handle {})",
             table.name,
             chain.name,
-            text::rule(table.family, &table.sets, rule),
+            text::rule_without_counts(table.family, &table.sets, rule),
             rule.handle
         ),
         None => format!("{family} {} {}: policy drop", table.name, chain.name),
@@ -140,7 +140,7 @@ pub(super) fn sentence(decision: &Decision<'_>) -> String {
     match rule {
         Some(rule) => format!(
             "the rule '{}' of chain {} in table {family} {}",
-            text::rule(table.family, &table.sets, rule),
+            text::rule_without_counts(table.family, &table.sets, rule),
             chain.name,
             table.name
         ),
@@ -188,7 +188,7 @@ fn of_nearest(loss: &Loss<'_>, walk: &Walk<'_>, decision: &Decision<'_>) -> Opti
         let here = near.table.name == decision.table.name && near.table.family == decision.table.family;
         here && near.differs.len() <= MOST && !near.differs.is_empty() && !near.differs.iter().any(of_a_flow)
     })?;
-    let rule = text::rule(near.table.family, &near.table.sets, near.rule);
+    let rule = text::rule_without_counts(near.table.family, &near.table.sets, near.rule);
     let text = format!("the nearest rule that accepts, '{rule}' of chain {}, does not match", near.chain.name);
     let (differs, found) = (near.differs.join(", "), loss.last?.header.text.clone());
     Some(Evidence::new(EvidenceKind::Ruleset, loss.here(), text).differs(differs, found))
@@ -196,7 +196,8 @@ fn of_nearest(loss: &Loss<'_>, walk: &Walk<'_>, decision: &Decision<'_>) -> Opti
 
 /// Which rule gave the packet the mark that a rule drops it by.
 fn of_mark(netns: &Namespace, passage: &Passage<'_>, decision: &Decision<'_>) -> Option<Evidence> {
-    let text = decision.rule.map(|rule| text::rule(decision.table.family, &decision.table.sets, rule))?;
+    let text =
+        decision.rule.map(|rule| text::rule_without_counts(decision.table.family, &decision.table.sets, rule))?;
     let marks = |step: &&Step<'_>| match &step.outcome {
         Outcome::Matched(actions) => actions.iter().any(|action| matches!(action, Action::Mark(_))),
         _ => false,
@@ -308,6 +309,13 @@ mod tests {
             dropping_with(rules, "chain to_lan { oifname \"x\" accept\n }\nchain in { accept\n }\nchain other { }");
         says(&fixture, "the nearest rule that accepts, 'ip protocol icmp ip daddr 10.0.0.9 jump to_lan'");
         says(&fixture, "expected: Some(\"ip daddr 10.0.0.9\")");
+    }
+
+    #[test]
+    fn a_rule_is_named_without_what_it_has_counted() {
+        let object = |counter: &str| dropping("accept", &format!("counter {counter} drop"), None).verdict().2;
+        assert_eq!(object("packets 3 bytes 252"), object("packets 4 bytes 336"));
+        assert!(object("packets 3 bytes 252").contains("counter drop"));
     }
 
     #[test]

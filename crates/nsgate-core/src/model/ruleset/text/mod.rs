@@ -13,7 +13,7 @@ use std::fmt;
 pub(super) use self::action::{
     DEFAULT_BURST, DEFAULT_LOG_LEVEL, LOG_ALL, LOG_FLAGS, LOG_LEVELS, NAT_FLAGS, OBJECTS, UNITS, default_reject,
 };
-pub use self::rule::{comment, operand, rule};
+pub use self::rule::{comment, operand, rule, rule_without_counts};
 pub(super) use self::set::{elements, object_type, set_block};
 use super::expression::{Data, Expression, Verdict};
 use super::{BaseChain, Chain, Rule, Ruleset, Table, TableFamily, names};

@@ -1,6 +1,6 @@
 //! Rules as text.
 
-use super::super::expression::CmpOp;
+use super::super::expression::{CmpOp, Expression};
 use super::super::header::Context;
 use super::super::selector::Selector;
 use super::super::statement::{Part, Relation, Right, Shift, Statement, Value};
@@ -14,6 +14,18 @@ pub fn rule(family: TableFamily, sets: &[Set], rule: &Rule) -> String {
     let mut texts = statements(family, sets, &lift(family, sets, &rule.expressions));
     texts.extend(comment(rule).map(|c| format!("comment {}", quoted(&c))));
     texts.join(" ")
+}
+
+/// A rule without what the kernel has counted at it: the same text today and tomorrow, by which a rule is named.
+pub fn rule_without_counts(family: TableFamily, sets: &[Set], rule: &Rule) -> String {
+    let without = |expression: &Expression| match expression {
+        Expression::Counter { .. } => Expression::Counter { packets: 0, bytes: 0 },
+        Expression::Quota { bytes, over, .. } => Expression::Quota { bytes: *bytes, used: 0, over: *over },
+        Expression::Last { .. } => Expression::Last { used: None },
+        other => other.clone(),
+    };
+    let expressions = rule.expressions.iter().map(without).collect();
+    self::rule(family, sets, &Rule { expressions, ..rule.clone() })
 }
 
 /// The comment that the maker of a rule left, in the manner of nft or of iptables.
