@@ -135,6 +135,7 @@ impl Performer {
                 xfrm::change(&mut socket?, *change, policy)
             }
             Action::Forget(flow) => conntrack::forget(self.filter_socket(&step.netns)?, flow),
+            Action::ForgetFrom(source) => conntrack::forget_from(self.filter_socket(&step.netns)?, *source),
             _ => {
                 let address_protocol = self.address_protocol;
                 rtnetlink::perform(&mut self.open(&step.netns)?.routing, step, address_protocol)

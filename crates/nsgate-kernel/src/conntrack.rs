@@ -6,6 +6,7 @@ use nsgate_core::model::NetnsName;
 use nsgate_core::model::conntrack::{Entry, Statistics, Table};
 use nsgate_core::trace::{Change, ConnectionEvent};
 use nsgate_packet::Flow;
+use rustix::io::Errno;
 
 use crate::error::Error;
 use crate::netlink::{Attributes, Batch, Listing, Message, Socket};
@@ -191,6 +192,33 @@ pub fn forget(socket: &mut Socket, flow: &Flow) -> Result<(), Error> {
     }
 }
 
+/// Takes the entries away of all connections that an address opened, of TCP, UDP and echoes. What ended by itself
+/// meanwhile is gone as well; what the kernel refuses to take away otherwise is an error.
+pub fn forget_from(socket: &mut Socket, source: IpAddr) -> Result<(), Error> {
+    let family = if source.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 };
+    let found = entries(socket, |entry| entry.original.source == source)?.items;
+    let mut batch = Batch::new();
+    for Entry { original, zone, .. } in found.iter().filter(|entry| can_be_named(&entry.original)) {
+        batch.begin(GONE, 0, &[family, 0, 0, 0]);
+        batch.nest(entry::ORIGINAL, |b| write_flow(b, *original));
+        if *zone != 0 {
+            batch.be16(entry::ZONE, *zone);
+        }
+    }
+    let answers = socket.send(&mut batch)?;
+    let refused = answers.refusals().find(|refusal| refusal.errno != Errno::NOENT);
+    refused.map_or(Ok(()), |refusal| Err(refusal.clone().error("forget", format!("the connections of {source}"))))
+}
+
+/// `IPPROTO_ICMP`, `IPPROTO_ICMPV6`.
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+
+/// Whether the addresses and numbers of a flow are all that its entry is found by.
+fn can_be_named(flow: &Flow) -> bool {
+    flow.has_ports() || matches!(flow.protocol, ICMP | ICMPV6)
+}
+
 fn write_flow(batch: &mut Batch, flow: Flow) {
     batch.nest(tuple::ADDRESSES, |b| {
         let v4 = flow.source.is_ipv4();
@@ -199,9 +227,23 @@ fn write_flow(batch: &mut Batch, flow: Flow) {
     });
     batch.nest(tuple::TRANSPORT, |b| {
         b.u8(tuple::PROTOCOL, flow.protocol);
-        b.be16(tuple::SOURCE_PORT, flow.source_port);
-        b.be16(tuple::DESTINATION_PORT, flow.destination_port);
+        match flow.protocol {
+            ICMP | ICMPV6 => write_echo(b, flow),
+            _ => {
+                b.be16(tuple::SOURCE_PORT, flow.source_port);
+                b.be16(tuple::DESTINATION_PORT, flow.destination_port);
+            }
+        }
     });
+}
+
+/// The first direction of an echo: its identifier, and the type and code of a request.
+fn write_echo(batch: &mut Batch, flow: Flow) {
+    let (identifier, request) = if flow.protocol == ICMP { (tuple::ECHO, 8) } else { (tuple::ECHO6, 128) };
+    batch.be16(identifier, flow.source_port);
+    // CTA_PROTO_ICMP_TYPE and _CODE, CTA_PROTO_ICMPV6_TYPE and _CODE follow the identifier's number.
+    batch.u8(identifier + 1, request);
+    batch.u8(identifier + 2, 0);
 }
 
 #[cfg(test)]
@@ -240,6 +282,26 @@ mod tests {
             // The type and the code: an echo, or its reply.
             b.u8(5, if flow.source == IpAddr::from([1, 1, 1, 2]) { 8 } else { 0 });
             b.u8(6, 0);
+        });
+    }
+
+    #[test]
+    fn the_connections_of_one_source_are_forgotten_and_no_others() {
+        test(|| {
+            let mut socket = Socket::open(Protocol::Netfilter).unwrap();
+            let flows = [
+                flow_of(6, "1.1.1.2", 40000, "8.8.8.8", 53),
+                flow_of(6, "1.1.1.2", 40001, "8.8.8.8", 53),
+                flow_of(1, "1.1.1.2", 7, "8.8.8.8", 7),
+                flow_of(6, "1.1.1.4", 40000, "8.8.8.8", 53),
+            ];
+            for flow in flows {
+                make(&mut socket, flow, flow.reversed());
+            }
+            forget_from(&mut socket, "1.1.1.2".parse().unwrap()).unwrap();
+            let left = entries(&mut socket, |_| true).unwrap().items;
+            assert_eq!(left.iter().map(|entry| entry.original).collect::<Vec<_>>(), [flows[3]]);
+            forget_from(&mut socket, "1.1.1.2".parse().unwrap()).unwrap();
         });
     }
 

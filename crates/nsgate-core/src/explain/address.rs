@@ -4,8 +4,9 @@
 use std::net::IpAddr;
 
 use super::passage::Passage;
+use super::readdress::is_link_local;
 use super::resolution::Unresolved;
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, filter, mend};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, filter, mend, readdress};
 use crate::filter::Decision;
 use crate::model::ruleset::Hook;
 use crate::model::segment::{Place as At, Segment};
@@ -15,7 +16,8 @@ use crate::trace::Leg;
 /// Two hosts on one segment hold the address that the packet was for.
 pub(super) fn duplicate(loss: &Loss<'_>) -> Option<Verdict> {
     if let Some((netns, link, address)) = senders(loss).and_then(|(n, l)| Some((n, l, failed_detection(loss, l)?))) {
-        return Some(of_duplicate(netns, link, address.net.addr()));
+        let another = readdress::replace(loss.world, netns, link, address.net, None);
+        return Some(of_duplicate(netns, link, address.net.addr()).mended_by(another));
     }
     let asker = loss.world.namespace(&loss.observation.probe.from)?;
     let out = asker.link(crate::model::lookup::look_up(asker, &first_query(loss)).link()?)?;
@@ -105,7 +107,8 @@ pub(super) fn missing(loss: &Loss<'_>) -> Option<Verdict> {
                     Evidence::new(EvidenceKind::Link, &netns.name, format!("the probe left with the source {found}"))
                         .differs("a global address", found),
                 )
-                .advised(format!("Give {} an address of the network it is in.", link.name)),
+                .mended_by(readdress::give(loss.world, netns, link, family))
+                .advised(format!("Give {} the address that is meant for it; the mend takes a free one.", link.name)),
         );
     }
     let unresolved = Unresolved::of(loss).filter(|u| u.router && u.holders().next().is_none() && !u.segment.open)?;
@@ -223,13 +226,6 @@ fn failed_detection<'a>(loss: &Loss<'_>, link: &'a Link) -> Option<&'a Address> 
 
 fn same_scope(loss: &Loss<'_>, address: &Address) -> bool {
     Family::of(address.net.addr()) == loss.family() && !is_link_local(address.net.addr())
-}
-
-fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    }
 }
 
 /// The one interface at the other end of the wire that holds no address of the network that is asked for.

@@ -66,6 +66,7 @@ pub(super) fn astray(loss: &Loss<'_>) -> Option<Verdict> {
     Some(
         Verdict::new(Cause::ReturnPathAsymmetric, Place::at(&maker.netns.name, &link.name), object, summary)
             .shown_by(evidence::seen(loss.world, came, ""))
-            .advised("Give the answering host a route back by the interface that the request came in by."),
+            .mended_by(mend::route_to(loss, maker.netns, asked))
+            .advised("The mend leads the answer back by the router that the request came by, for this one source."),
     )
 }

@@ -403,6 +403,7 @@ fn observation(destination: &str, kind: ProbeKind) -> Observation {
         neighbour_changes: Vec::new(),
         watched: watched.to_vec(),
         tracked: Vec::new(),
+        crowds: Vec::new(),
         neighbours: Vec::new(),
         routes: Vec::new(),
         attempts: 1,

@@ -6,7 +6,7 @@
 
 use super::passage::Passage;
 use super::turn::turns;
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, filter, told};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, filter, readdress, told};
 use crate::filter::Decision;
 use crate::model::lookup::{Answer, Query, look_up};
 use crate::model::ruleset::{Expression, Hook};
@@ -103,6 +103,7 @@ fn verdict(netns: &Namespace, link: &Link, rule: &Decision<'_>, summary: String,
     Verdict::new(Cause::MasqueradeNoAddress, Place::at(&netns.name, &link.name), object, summary)
         .shown_by(Evidence::new(EvidenceKind::Link, &netns.name, found).differs("an address", "none"))
         .shown_by(Evidence::new(EvidenceKind::Ruleset, &netns.name, filter::object(rule)))
+        .mended_by(readdress::give(loss.world, netns, link, family))
         .advised(format!(
             "Give {} its address back (DHCP: networkctl renew {}), or translate to an address that is held: snat to \
              ADDRESS instead of masquerade.{}",

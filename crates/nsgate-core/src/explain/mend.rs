@@ -17,7 +17,7 @@ use crate::plan::{
     Action, Change, Hop, LinkSetting, NewAddress, NewForwarding, NewNeighbour, NewPolicy, NewRoute, OldFilter, Plan,
     RootQueue, Step, XdpMode,
 };
-use crate::trace::{Leg, Way};
+use crate::trace::{Leg, Sight, Way};
 
 /// Sets a kernel setting.
 pub(super) fn sysctl(netns: &Namespace, name: &Sysctl, value: &str, before: i64) -> Plan {
@@ -48,6 +48,12 @@ pub(super) fn link_up(netns: &Namespace, link: &Link) -> Plan {
 
 /// Takes a route away.
 pub(super) fn delete_route(netns: &Namespace, route: &Route) -> Plan {
+    let gone = NewRoute { source: None, ..as_it_is(netns, route) };
+    Plan::of(Step::new(&netns.name, Action::Route(Change::Delete, gone)))
+}
+
+/// A route that is there, as a step would make it.
+pub(super) fn as_it_is(netns: &Namespace, route: &Route) -> NewRoute {
     let hop = |h: &crate::model::NextHop| Hop {
         via: h.gateway,
         dev: h.link.and_then(|l| netns.link(l)).map(|l| l.name.clone()),
@@ -57,14 +63,14 @@ pub(super) fn delete_route(netns: &Namespace, route: &Route) -> Plan {
     // The kernel lets refusing IPv6 routes stand on `lo`; an operator does not name it.
     let refuses = matches!(route.kind, RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit);
     let hops = if refuses { Vec::new() } else { route.next_hops.iter().map(hop).collect() };
-    let gone = NewRoute {
+    NewRoute {
         kind: route.kind,
         table: route.table,
         metric: route.metric,
+        source: route.source,
         protocol: route.protocol,
         ..NewRoute::with_hops(route.destination, hops)
-    };
-    Plan::of(Step::new(&netns.name, Action::Route(Change::Delete, gone)))
+    }
 }
 
 /// Adds a default route through a router that is seen to be there; an empty plan where none is.
@@ -96,22 +102,27 @@ fn router(loss: &Loss<'_>) -> Option<(IpAddr, LinkName)> {
 
 /// Translates sources on their way out of one interface, in a table of its own.
 pub(super) fn masquerade(netns: &Namespace, out: &Link, source: IpAddr) -> Plan {
-    masquerade_at("srcnat", netns, out, source)
+    translate("srcnat", netns, out, source, "masquerade")
 }
 
 /// The same before the rules that are there can translate them otherwise.
 pub(super) fn masquerade_first(netns: &Namespace, out: &Link, source: IpAddr) -> Plan {
-    masquerade_at("srcnat - 1", netns, out, source)
+    translate("srcnat - 1", netns, out, source, "masquerade")
 }
 
-fn masquerade_at(priority: &str, netns: &Namespace, out: &Link, source: IpAddr) -> Plan {
+/// Translates sources by this `statement` before the rules that are there can.
+pub(super) fn translate_first(netns: &Namespace, out: &Link, source: IpAddr, statement: &str) -> Plan {
+    translate("srcnat - 1", netns, out, source, statement)
+}
+
+fn translate(priority: &str, netns: &Namespace, out: &Link, source: IpAddr, statement: &str) -> Plan {
     let family = if source.is_ipv4() { "ip" } else { "ip6" };
     let net = network_of(netns, out, source);
     let table = format!("{family} nsgate-mend");
     let text = format!(
         "add table {table}\n\
          add chain {table} postrouting {{ type nat hook postrouting priority {priority}; policy accept; }}\n\
-         add rule {table} postrouting {family} saddr {net} oifname \"{}\" masquerade\n",
+         add rule {table} postrouting {family} saddr {net} oifname \"{}\" {statement}\n",
         out.name
     );
     let parsed = |text: &str| parse::commands(text, &Ruleset::default()).ok();
@@ -227,21 +238,27 @@ pub(super) fn delete_address_of(netns: &Namespace, address: IpAddr) -> Plan {
 
 /// Adds a route back to where the request came from, through the router that it came by.
 pub(super) fn route_back(loss: &Loss<'_>) -> Plan {
-    let Some(request) =
-        loss.observation.journey.of(Leg::Request).rfind(|s| s.netns == loss.netns.name && s.way == Way::In)
-    else {
-        return Plan::default();
-    };
-    let Some(link) = loss.netns.link(request.link) else { return Plan::default() };
+    let came = |s: &&Sight| s.netns == loss.netns.name && s.way == Way::In;
+    let request = loss.observation.journey.of(Leg::Request).rfind(came);
+    request.map(|request| route_through(loss, loss.netns, request, loss.destination)).unwrap_or_default()
+}
+
+/// The same in any namespace, to the source of a request that came in there.
+pub(super) fn route_to(loss: &Loss<'_>, netns: &Namespace, request: &Sight) -> Plan {
+    route_through(loss, netns, request, request.header.source)
+}
+
+fn route_through(loss: &Loss<'_>, netns: &Namespace, request: &Sight, to: IpAddr) -> Plan {
+    let Some(link) = netns.link(request.link) else { return Plan::default() };
     let own: Vec<IpNet> = link.addresses.iter().map(|a| a.net).collect();
-    let segment = Segment::of(loss.world, loss.netns, link);
-    let of_router = |p: &At<'_>| p.netns.name != loss.netns.name && p.link.mac == request.header.macs.map(|m| m.0);
+    let segment = Segment::of(loss.world, netns, link);
+    let of_router = |p: &At<'_>| p.netns.name != netns.name && p.link.mac == request.header.macs.map(|m| m.0);
     let router = segment.places.iter().find(|p| of_router(p));
     let via =
         router.and_then(|p| p.link.addresses.iter().map(|a| a.net.addr()).find(|a| own.iter().any(|n| n.contains(a))));
     let Some(via) = via else { return Plan::default() };
-    let route = NewRoute::through(IpNet::from(loss.destination), via, link.name.clone());
-    Plan::of(Step::new(loss.here(), Action::Route(Change::Add, route)))
+    let route = NewRoute::through(IpNet::from(to), via, link.name.clone());
+    Plan::of(Step::new(&netns.name, Action::Route(Change::Add, route)))
 }
 
 /// Takes a rule away; a policy is left alone.
@@ -278,6 +295,11 @@ pub(super) fn forget_connection(netns: &Namespace, flow: Flow) -> Plan {
         return Plan::default();
     }
     Plan::of(Step::new(&netns.name, Action::Forget(flow)))
+}
+
+/// Forgets the connections that an address opened.
+pub(super) fn forget_connections(netns: &Namespace, source: IpAddr) -> Plan {
+    Plan::of(Step::new(&netns.name, Action::ForgetFrom(source)))
 }
 
 /// Takes a policy rule away.

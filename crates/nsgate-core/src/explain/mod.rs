@@ -40,6 +40,7 @@ mod prefix;
 mod program;
 mod publication;
 mod publish;
+mod readdress;
 mod reroute;
 mod resolution;
 mod resolver;

@@ -101,6 +101,7 @@ fn nothing_seen_yet(world: &World, probed: &Observation) -> Observation {
         neighbour_changes: Vec::new(),
         watched: world.namespaces.iter().map(watched).collect(),
         tracked: Vec::new(),
+        crowds: Vec::new(),
         neighbours: Vec::new(),
         routes: Vec::new(),
         repeated: None,

@@ -102,7 +102,7 @@ fn listens_inside(loss: &Loss<'_>, gateway: &Namespace, port: Option<u16>) -> bo
 }
 
 fn mismatch(loss: &Loss<'_>, gateway: &Namespace, link: &Link, request: &Sight, near: &Nearest<'_>) -> Verdict {
-    let rule = text::rule(near.table.family, &near.table.sets, near.rule);
+    let rule = text::rule_without_counts(near.table.family, &near.table.sets, near.rule);
     let differs = near.differs.join(", ");
     let object = format!(
         "{} {} {}: {rule} (handle {})",
@@ -123,7 +123,7 @@ fn mismatch(loss: &Loss<'_>, gateway: &Namespace, link: &Link, request: &Sight, 
 }
 
 fn not_for_own(gateway: &Namespace, request: &Sight, kind: ProbeKind, near: &Nearest<'_>) -> Verdict {
-    let rule = text::rule(near.table.family, &near.table.sets, near.rule);
+    let rule = text::rule_without_counts(near.table.family, &near.table.sets, near.rule);
     let object = format!(
         "{} {} {}: {rule}; nothing of the kind at the output hook",
         near.table.family.name(),
@@ -177,7 +177,7 @@ fn taken_by_another(gateway: &Namespace, link: &Link, passage: &Passage<'_>, rul
     table.chains = vec![chain];
     let meant = nearest(before, std::iter::once(&table), translates_destination).filter(|n| n.differs.is_empty())?;
     let object = filter::object(&rule);
-    let meant = text::rule(table.family, &table.sets, meant.rule);
+    let meant = text::rule_without_counts(table.family, &table.sets, meant.rule);
     let summary = format!("'{object}' takes the request before '{meant}' can translate it");
     Some(
         Verdict::new(Cause::DnatMismatch, Place::at(&gateway.name, &link.name), object, summary)
@@ -268,8 +268,8 @@ pub(super) fn target_wrong(loss: &Loss<'_>) -> Option<Verdict> {
     if rule.is_some() && would.is_some_and(|w| w != target.0) {
         return Some(stale(loss, gateway, &to, rule?));
     }
-    let object = rule
-        .map_or_else(|| format!("destination translation to {to}"), |r| format!("{} (to {to})", filter::object(&r)));
+    let object =
+        rule.map_or_else(|| format!("destination translation to {to}"), |r| with_target(filter::object(&r), &to));
     let summary = format!("{} translates the request to {to}, and {why}", gateway.name);
     let mut verdict = Verdict::new(Cause::DnatTargetWrong, Place::all_of(&gateway.name), object, summary);
     if let Some(sight) = translated {
@@ -284,6 +284,11 @@ pub(super) fn target_wrong(loss: &Loss<'_>) -> Option<Verdict> {
             .mended_by(publish_elsewhere(loss, gateway, request, target, held))
             .advised("Lead the translation to where the service listens; the mend adds one that comes first."),
     )
+}
+
+/// A rule's text with where it leads, where that is not in it already.
+fn with_target(rule: String, to: &str) -> String {
+    if rule.contains(to) { rule } else { format!("{rule} (to {to})") }
 }
 
 /// Translates what was asked for to the one place where the service can be that a translation misses: on another port of

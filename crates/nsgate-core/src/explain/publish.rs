@@ -7,6 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Loss;
+use super::readdress::is_link_local;
 use crate::model::ruleset::{Hook, Rule, Ruleset, Table, parse, text};
 use crate::model::segment::Segment;
 use crate::model::{Family, Listener, Namespace, Transport};
@@ -60,7 +61,9 @@ pub(super) fn service_inside(loss: &Loss<'_>, gateway: &Namespace, port: u16) ->
     let from = &loss.observation.probe.from;
     let wires = gateway.links.iter().filter(|link| link.master.is_none());
     let places = wires.flat_map(|link| {
-        let own = link.addresses.iter().map(|a| a.net).filter(|net| Family::of(net.addr()) == family);
+        // Everybody has a link-local address besides, to which nothing is translated.
+        let usable = |net: &ipnet::IpNet| Family::of(net.addr()) == family && !is_link_local(net.addr());
+        let own = link.addresses.iter().map(|a| a.net).filter(usable);
         let nets: Vec<ipnet::IpNet> = own.collect();
         let places = Segment::of(loss.world, gateway, link).places;
         places.into_iter().flat_map(move |place| {
@@ -126,6 +129,33 @@ mod tests {
         assert_eq!(of("tcp dport 80 dnat to 1.1.1.2").as_deref(), Some("1.1.1.2:8080"));
         assert_eq!(of("tcp dport 80 dnat to 1.1.1.2-1.1.1.9"), None);
         assert_eq!(of("tcp dport 80 accept"), None);
+    }
+
+    #[test]
+    fn an_ipv6_service_is_found_by_its_own_address_and_not_by_that_of_its_wire() {
+        let mut fixture = Fixture::experiment6().probing(ProbeKind::Tcp(80));
+        fixture.observation.probe.from = "world".parse().unwrap();
+        for (netns, link, local) in [("host", "veth3", "fe80::3/64"), ("ns_1", "veth2", "fe80::2/64")] {
+            fixture.link(netns, link).addresses.push(crate::explain::fixture::address(local));
+        }
+        fixture.netns("ns_1").listeners = vec![Listener {
+            transport: Transport::Tcp,
+            address: "::".parse().unwrap(),
+            port: 80,
+            only_v6: false,
+            link: None,
+            control_group: None,
+            queued: 0,
+            queue_limit: 5,
+        }];
+        let world = fixture.world.clone();
+        let observation = {
+            fixture.seen(Leg::Request, "2001:db8:20::1", "2001:db8:20::182", &["host:eth2<"]);
+            &fixture.observation
+        };
+        let loss = &Loss::trail(&world, observation)[0];
+        let found = service_inside(loss, world.namespace(&"host".parse().unwrap()).unwrap(), 80);
+        assert_eq!(found, Some("[2001:db8:1::2]:80".parse().unwrap()));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! `conntrack-full`, `conntrack-invalid`: connection tracking has no room for the packet's flow, or does not see it.
 
 use super::passage::Passage;
-use super::{Cause, Loss, Place, Stage, Verdict, evidence, filter, mend};
-use crate::model::Sysctl;
-use crate::trace::Leg;
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, filter, mend};
+use crate::model::{Sysctl, World};
+use crate::plan::Plan;
+use crate::trace::{Crowd, Leg};
 
 /// The table is full.
 pub(super) fn full(loss: &Loss<'_>) -> Option<Verdict> {
@@ -15,15 +16,56 @@ pub(super) fn full(loss: &Loss<'_>) -> Option<Verdict> {
     let limit = Sysctl::known("net.netfilter.nf_conntrack_max");
     let object = format!("nf_conntrack_count {count} of nf_conntrack_max {most}");
     let summary = format!("{} tracks {count} connections and has room for {most}: new ones are dropped", loss.here());
+    let crowd = loss.observation.crowds.iter().find(|crowd| crowd.netns == *loss.here());
+    let told = crowd.map(|crowd| {
+        let text = format!("{} opened {} % of the connections that are tracked", crowd.source, crowd.percent);
+        Evidence::new(EvidenceKind::Conntrack, loss.here(), text)
+    });
+    let (fix, advice) = more_room(loss.world, most).or_else(|| without(loss, crowd?)).unwrap_or_else(|| {
+        let advice = "Find out who opens so many connections (conntrack -L), shorten the timeouts, or have \
+                      net.netfilter.nf_conntrack_max raised in the machine's first namespace, where alone it can be set. \
+                      conntrack -F empties the table, and with it cuts every connection that is translated.";
+        (Plan::default(), advice.to_owned())
+    });
     Some(
         Verdict::new(Cause::ConntrackFull, Place::all_of(loss.here()), object, summary)
             .shown_by(evidence::counted(loss, "Conntrack.drop"))
             .shown_by(evidence::sysctl(loss.netns, &limit, &format!("more than {count}"), most))
-            .advised(
-                "Raise net.netfilter.nf_conntrack_max in the machine's first namespace, shorten the timeouts, or find out \
-                 who opens so many connections (conntrack -L). The table can be emptied with conntrack -F.",
-            ),
+            .shown_by_all(told)
+            .mended_by(fix)
+            .advised(advice),
     )
+}
+
+/// What an entry takes in the kernel, in bytes, with its extensions (linux include/net/netfilter/nf_conntrack.h).
+const SIZE_OF_ENTRY: i64 = 320;
+
+/// Twice the room, where the machine's first namespace is in sight: the limit is one for all, and set there alone.
+fn more_room(world: &World, most: i64) -> Option<(Plan, String)> {
+    let first = world.namespaces.iter().find(|netns| netns.sysctls.number(OF_THE_MACHINE).is_some())?;
+    let limit = Sysctl::known("net.netfilter.nf_conntrack_max");
+    let set = first.sysctls.number(limit.as_str()).filter(|set| *set >= most)?;
+    let twice = set.checked_mul(2).filter(|twice| *twice > 0)?;
+    let memory = twice.saturating_mul(SIZE_OF_ENTRY) / 1_000_000;
+    let advice = format!(
+        "The table may take up to {memory} MB of memory then. Find out besides who opens so many connections \
+         (conntrack -L): what never ends fills any table."
+    );
+    Some((mend::sysctl(first, &limit, &twice.to_string(), set), advice))
+}
+
+/// A setting that only the machine's first namespace shows.
+const OF_THE_MACHINE: &str = "net.core.netdev_budget";
+
+/// Room by forgetting the connections of whoever opened most of them.
+fn without(loss: &Loss<'_>, crowd: &Crowd) -> Option<(Plan, String)> {
+    let most_of_all = crowd.percent > 50 && Some(crowd.source) != loss.source;
+    let advice = format!(
+        "This cuts the connections that {} has now, and frees their entries; stop it from opening so many, or they come \
+         back. The limit itself can only be raised in the machine's first namespace, which is not in sight from here.",
+        crowd.source
+    );
+    most_of_all.then(|| (mend::forget_connections(loss.netns, crowd.source), advice))
 }
 
 /// The answer is looked up in another zone of connection tracking than the one that has its flow.
@@ -81,7 +123,46 @@ mod tests {
 
     use crate::explain::fixture::Fixture;
     use crate::model::ruleset::Ruleset;
-    use crate::trace::Leg;
+    use crate::trace::{Crowd, Leg};
+
+    /// The gateway's table is full.
+    fn full() -> Fixture {
+        let mut fixture = Fixture::experiment();
+        fixture.request_seen(&["ns_1:veth2>", "host:veth3<"]);
+        for name in ["net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max"] {
+            fixture.sysctl("host", name, "65536");
+        }
+        fixture.counted("host", "Conntrack.drop");
+        fixture
+    }
+
+    fn opened(source: &str, percent: u8) -> Crowd {
+        Crowd { netns: "host".parse().unwrap(), source: source.parse().unwrap(), percent }
+    }
+
+    #[test]
+    fn there_is_more_room_where_the_limit_can_be_set() {
+        let mut fixture = full();
+        fixture.observation.crowds.push(opened("192.0.2.77", 90));
+        fixture.sysctl("host", "net.core.netdev_budget", "300");
+        assert_eq!(fixture.verdict().0, "conntrack-full");
+        assert_eq!(fixture.explained().fix.commands(), ["sysctl -w net.netfilter.nf_conntrack_max=131072"]);
+    }
+
+    #[test]
+    fn elsewhere_whoever_opened_most_is_forgotten() {
+        let mut fixture = full();
+        assert!(fixture.explained().fix.is_empty(), "it is not known who");
+        fixture.observation.crowds = vec![opened("192.0.2.77", 40)];
+        assert!(fixture.explained().fix.is_empty(), "nobody has most");
+        fixture.observation.crowds = vec![opened("1.1.1.2", 90)];
+        assert!(fixture.explained().fix.is_empty(), "it is the sender itself");
+        fixture.observation.crowds = vec![opened("192.0.2.77", 90)];
+        let verdict = fixture.explained();
+        assert_eq!(verdict.fix.commands(), ["conntrack -D --orig-src 192.0.2.77"]);
+        assert!(verdict.undo_lines().is_empty());
+        assert!(verdict.evidence.iter().any(|e| e.text.contains("192.0.2.77 opened 90 %")));
+    }
 
     /// The request left translated, and its answer came back to the gateway and no further.
     fn answered(raw: &str) -> Fixture {

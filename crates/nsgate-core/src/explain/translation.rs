@@ -10,7 +10,8 @@ use crate::model::lookup::{Answer, Query, look_up};
 use crate::model::ruleset::{ChainKind, Expression, Hook, text};
 use crate::model::segment::{Place as At, Segment};
 use crate::model::{Family, Link, Namespace, Route, World};
-use crate::trace::{Leg, Observation, Sight};
+use crate::plan::Plan;
+use crate::trace::{Leg, Observation, ProbeKind, Sight};
 use std::net::IpAddr;
 
 /// Nothing translates the source on the way out of the operator's networks, or what should have does not.
@@ -95,7 +96,7 @@ fn passed_by(exit: &Exit<'_>, passage: &Passage<'_>) -> Option<Verdict> {
     let would = nearest_translation(exit, Some(passage)).filter(|n| n.differs.is_empty())?;
     let earlier = walk.steps.iter().rfind(|s| s.kind == ChainKind::Nat && matches!(s.outcome, Outcome::Matched(_)))?;
     let object = filter::object(&earlier.decision);
-    let later = text::rule(would.table.family, &would.table.sets, would.rule);
+    let later = text::rule_without_counts(would.table.family, &would.table.sets, would.rule);
     let summary = format!("in {}, '{object}' takes the packet before '{later}' could translate it", gateway.name);
     let verdict =
         Verdict::new(Cause::SnatMismatch, place, object, summary).shown_by(filter::of_rule(gateway, &earlier.decision));
@@ -119,7 +120,7 @@ fn passed_by(exit: &Exit<'_>, passage: &Passage<'_>) -> Option<Verdict> {
 fn nearly(exit: &Exit<'_>, passage: Option<&Passage<'_>>) -> Option<Verdict> {
     let nearest = nearest_translation(exit, passage)?;
     let (gateway, link, source) = (exit.gateway, exit.link, exit.left.header.source);
-    let rule = text::rule(nearest.table.family, &nearest.table.sets, nearest.rule);
+    let rule = text::rule_without_counts(nearest.table.family, &nearest.table.sets, nearest.rule);
     let differs = nearest.differs.join(", ");
     let object = format!(
         "{} {} {}: {rule} (handle {})",
@@ -228,8 +229,34 @@ pub(super) fn exhausted(loss: &Loss<'_>) -> Option<Verdict> {
         Verdict::new(Cause::SnatExhausted, Place::at(loss.here(), &link.name), object, summary)
             .shown_by(evidence::counted(loss, counter))
             .shown_by(filter::of_rule(loss.netns, &rule))
-            .advised("Widen the port range or add addresses to it."),
+            .mended_by(with_all_ports(loss, &rule).unwrap_or_default())
+            .advised(
+                "Widen the rule's range of ports, or add addresses to it; the mend translates to all ports. If a provider \
+                 shares the address out by ports, ask for more of them instead.",
+            ),
     )
+}
+
+/// Translates this protocol to the same address without the range of ports that is used up; none where it is the
+/// addresses that are.
+fn with_all_ports(loss: &Loss<'_>, rule: &Decision<'_>) -> Option<Plan> {
+    let text = text::rule_without_counts(rule.table.family, &rule.table.sets, rule.rule?);
+    let word = |before: &str| text.split_once(before)?.1.split(' ').next();
+    let single = |target: &str| {
+        let address = target.strip_prefix('[').map_or(target.split(':').next(), |rest| rest.split(']').next())?;
+        let ports = target.ends_with(|c: char| c.is_ascii_digit()) && target.len() > address.len() + 1;
+        address.parse::<IpAddr>().ok().filter(|_| ports)
+    };
+    let statement = match word("snat to ").or_else(|| word("--to-source ")) {
+        Some(target) => format!("snat to {}", single(target)?),
+        None => word("masquerade to :").or_else(|| word("--to-ports ")).map(|_| "masquerade".to_owned())?,
+    };
+    let protocol = match loss.observation.probe.kind {
+        ProbeKind::Icmp => return None,
+        kind => kind.name(),
+    };
+    let (out, source) = (loss.way_out()?, loss.source?);
+    Some(mend::translate_first(loss.netns, out, source, &format!("meta l4proto {protocol} {statement}")))
 }
 
 /// Where the request left the operator's networks: the last namespace that passed it on by the interface of its default

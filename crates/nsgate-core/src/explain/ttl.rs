@@ -7,8 +7,14 @@ use super::turn::turns;
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, mend};
 use crate::filter::{Outcome, Step};
 use crate::model::ruleset::{Base, Expression};
-use crate::model::{Family, Sysctl};
-use crate::trace::{Ending, Leg, Sight, Way};
+use crate::model::{Family, Link, Namespace, Route, Sysctl};
+use crate::plan::{Action, Change, NewRoute, Plan, Step as PlanStep, simulate};
+use crate::trace::{Ending, Leg, Sight, Way, planned_path};
+
+/// What the kernel gives the route that it makes for an address: who made it (RTPROT_KERNEL), and the metric of IPv6
+/// (linux net/ipv6/addrconf.c addrconf_prefix_route).
+const PROTOCOL_KERNEL: u8 = 2;
+const METRIC_OF_ADDRESS: u32 = 256;
 
 /// The packet ran out of hops.
 pub(super) fn expired(loss: &Loss<'_>) -> Option<Verdict> {
@@ -97,8 +103,42 @@ pub(super) fn circle(loss: &Loss<'_>) -> Option<Verdict> {
         Verdict::new(Cause::TtlExpired, Place::at(&netns.name, &link.name), object, summary)
             .shown_by(circled)
             .shown_by(evidence::route(netns, route))
-            .advised("Give the router that sends it back a route that leads on, or take its route away."),
+            .mended_by(lead_on(loss, netns, link, route))
+            .advised(
+                "Give the router that sends it back a route that leads on. What its route was made for besides, and by whom \
+                 (a routing daemon makes it again), is worth a look first.",
+            ),
     )
     .filter(|_| loss.leg == Leg::Request || loss.observation.ending == Ending::Silence)
     .filter(|_| loss.last.is_some_and(|s| s.way == Way::In))
+}
+
+/// Takes the route away that leads back, where the destination is reached without it; and where it stands in the place of
+/// the route that an address of another interface would make, makes that one again.
+fn lead_on(loss: &Loss<'_>, netns: &Namespace, back: &Link, route: &Route) -> Plan {
+    let without = mend::delete_route(netns, route);
+    let source = loss.source;
+    let family = Family::of(route.destination.addr());
+    let near = netns.links.iter().filter(|link| link.index != back.index && link.usable());
+    let connected = near.filter_map(|link| {
+        let own = link.addresses.iter().find(|a| a.net.trunc() == route.destination && !a.flags.tentative)?;
+        let on_link = NewRoute {
+            source: (family == Family::V4).then(|| own.net.addr()),
+            metric: if family == Family::V6 { METRIC_OF_ADDRESS } else { 0 },
+            protocol: PROTOCOL_KERNEL,
+            ..NewRoute::on_link(route.destination, link.name.clone())
+        };
+        Some(PlanStep::new(&netns.name, Action::Route(Change::Add, on_link)))
+    });
+    let ways = [None].into_iter().chain(connected.map(Some));
+    let plans = ways.map(|step| Plan { steps: without.steps.iter().cloned().chain(step).collect() });
+    let leads_on = |plan: &Plan| {
+        let mut mended = loss.world.clone();
+        simulate::apply_all(&mut mended, &plan.steps).is_ok() && {
+            let path = planned_path(&mended, &netns.name, source, loss.destination);
+            let end = path.last().and_then(|stop| mended.namespace(&stop.netns));
+            end.is_some_and(|end| end.holder(loss.destination).is_some())
+        }
+    };
+    plans.into_iter().find(leads_on).unwrap_or_default()
 }

@@ -389,6 +389,7 @@ fn action() -> BoxedStrategy<Action> {
             Action::Policy(change, policy)
         }),
         tracked_flow().prop_map(Action::Forget),
+        family().prop_flat_map(address).prop_map(Action::ForgetFrom),
         (iptables_change(), iptables_rule()).prop_map(|(change, rule)| Action::Iptables(change, rule)),
         (sysctl(), "[ -~]{0,20}").prop_map(|(name, value)| Action::Sysctl { name, value, before: None }),
     ]

@@ -94,6 +94,10 @@ impl Display for Step {
                 write!(f, "{} xfrm policy {} {policy}", Tool("ip", netns), policy_verb(*change))
             }
             Action::Forget(flow) => show_connection(f, netns, flow),
+            Action::ForgetFrom(source) => {
+                let family = if source.is_ipv4() { "" } else { " -f ipv6" };
+                write!(f, "{} -D{family} --orig-src {source}", Tool("conntrack", netns))
+            }
             Action::Iptables(change, rule) => {
                 let table = match rule.table.as_str() {
                     "filter" => String::new(),

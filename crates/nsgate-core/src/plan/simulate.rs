@@ -51,7 +51,7 @@ pub fn apply(world: &mut World, step: &Step) -> Result<(), Refusal> {
         Action::DeleteFilter(old) => delete_filter(namespace(world, netns)?, old),
         Action::Policy(change, new) => policy(namespace(world, netns)?, *change, new),
         // A World holds no connections.
-        Action::Forget(_) => namespace(world, netns).map(drop),
+        Action::Forget(_) | Action::ForgetFrom(_) => namespace(world, netns).map(drop),
         Action::Sysctl { name, value, .. } => sysctl(namespace(world, netns)?, name, value),
         Action::Iptables(change, rule) => {
             let ruleset = &mut namespace(world, netns)?.ruleset;

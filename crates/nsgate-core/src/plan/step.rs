@@ -84,6 +84,8 @@ pub enum Action {
     Policy(Change, NewPolicy),
     /// Forgets a tracked connection, by its first direction. There is no way back: its next packet begins it anew.
     Forget(Flow),
+    /// Forgets all tracked connections that an address opened. There is no way back: those that go on begin anew.
+    ForgetFrom(IpAddr),
     /// A kernel setting.
     Sysctl {
         /// Its name.
@@ -212,7 +214,9 @@ impl Step {
             Action::DeleteNetns(name) => Action::AddNetns(name.clone()),
             Action::AddLink(link) => Action::DeleteLink { name: link.name.clone(), was: Some(Box::new(link.clone())) },
             Action::DeleteLink { was, .. } => Action::AddLink(was.as_deref()?.clone()),
-            Action::DeleteGroup(_) | Action::DeleteFilter(_) | Action::Forget(_) => return None,
+            Action::DeleteGroup(_) | Action::DeleteFilter(_) | Action::Forget(_) | Action::ForgetFrom(_) => {
+                return None;
+            }
             Action::SetLink { name, setting, before } => {
                 let (name, setting, before) = inverse_setting(&mut netns, name, setting, before.as_ref())?;
                 Action::SetLink { name, setting, before }

@@ -28,7 +28,7 @@ pub use follow::follow;
 pub(crate) use follow::header;
 pub use journey::{Header, Journey, Leg, Segment, Sight};
 pub use kernel_event::{Addressee, DropReason, KernelEvent, KernelEventKind, life};
-pub use observation::{Ending, KernelRoute, Observation, RouteQuestion, Watched, Window};
+pub use observation::{Crowd, Ending, KernelRoute, Observation, RouteQuestion, Watched, Window};
 pub use overheard::{Overheard, answer_home, ending_seen, repeated};
 pub use patience::{Underway, over_at};
 pub use pattern::{Pattern, PatternError, Protocol};

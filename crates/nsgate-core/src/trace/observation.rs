@@ -34,6 +34,8 @@ pub struct Observation {
     pub watched: Vec<Watched>,
     /// Connection-tracking entries of the probe's flow, by namespace, read afterwards.
     pub tracked: Vec<(NetnsName, Entry)>,
+    /// Who opened most of the connections, where a connection-tracking table is full.
+    pub crowds: Vec<Crowd>,
     /// Neighbour entries read afterwards.
     pub neighbours: Vec<(NetnsName, Neighbour)>,
     /// What the kernel answered when asked for a route afterwards.
@@ -48,6 +50,17 @@ pub struct Observation {
     pub window: Window,
     /// What could not be observed.
     pub limits: Vec<Limit>,
+}
+
+/// Who opened most of the connections that a namespace tracks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crowd {
+    /// The namespace.
+    pub netns: NetnsName,
+    /// Who opened them.
+    pub source: IpAddr,
+    /// How many they are of a hundred.
+    pub percent: u8,
 }
 
 /// How a probe ended for its sender.

@@ -350,6 +350,11 @@ impl Answers {
         self.outcomes.iter().enumerate().find_map(|(place, o)| o.as_ref().err().map(|refusal| (place, refusal)))
     }
 
+    /// Everything that was refused.
+    pub fn refusals(&self) -> impl Iterator<Item = &Refusal> {
+        self.outcomes.iter().filter_map(|outcome| outcome.as_ref().err())
+    }
+
     fn note(&mut self, request: usize, message: &Message<'_>) {
         match i32::from(message.kind) {
             libc::NLMSG_ERROR => self.outcomes[request] = outcome(message),

@@ -19,7 +19,7 @@ use crate::error::Error;
 const LONGEST: usize = 256;
 
 /// By what they decide.
-const NAMES: [&str; 43] = [
+const NAMES: [&str; 44] = [
     // Whether anything is passed on; the IPv6 switch stands among those for all interfaces.
     "net.ipv4.ip_forward",
     // What new interfaces start with.
@@ -67,6 +67,8 @@ const NAMES: [&str; 43] = [
     // The neighbour tables: machine-wide, and shown in the machine's own namespace only.
     "net.ipv4.neigh.default.gc_thresh3",
     "net.ipv6.neigh.default.gc_thresh3",
+    // Shown in the machine's first namespace only, which it is known by: what is one for the whole machine is set there.
+    "net.core.netdev_budget",
     // Connection tracking: room, and what counts as invalid.
     "net.netfilter.nf_conntrack_max",
     "net.netfilter.nf_conntrack_count",

@@ -1,16 +1,18 @@
 //! What is read in a namespace after the probe has ended: counters, and what it remembers of the probe.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use nsgate_core::model::conntrack::Entry;
 use nsgate_core::model::lookup::Query;
 use nsgate_core::model::ruleset::Table;
-use nsgate_core::model::{Limit, LinkName, Neighbour, NetnsName};
+use nsgate_core::model::{Limit, LinkName, Neighbour, NetnsName, Sysctl};
 use nsgate_core::trace::{
-    ConnectionEvent, Counters, Identity, Journey, KernelRoute, Leg, Probe, RouteQuestion, Sighting, Way,
+    ConnectionEvent, Counters, Crowd, Identity, Journey, KernelRoute, Leg, Probe, RouteQuestion, Sighting, Way,
 };
 use nsgate_kernel::netlink::{Protocol, Socket};
-use nsgate_kernel::{Error, conntrack, counters, legacy, rtnetlink};
+use nsgate_kernel::{Error, conntrack, counters, legacy, rtnetlink, sysctl};
 use nsgate_packet::{Flow, Ip};
 
 use super::limit;
@@ -35,10 +37,19 @@ pub(super) struct Afterwards {
     pub(super) counters: Counters,
     pub(super) legacy: Vec<Table>,
     pub(super) tracked: Vec<Entry>,
+    /// Who opened most of the connections where the table is full, and how many they are of a hundred.
+    pub(super) crowd: Option<(IpAddr, u8)>,
     pub(super) neighbours: Vec<Neighbour>,
     pub(super) routes: Vec<KernelRoute>,
     pub(super) routers_heard: Vec<(LinkName, u64)>,
     pub(super) limits: Vec<Limit>,
+}
+
+impl Afterwards {
+    /// Who opened most of the connections, where the table is full.
+    pub(super) fn crowd(&self, netns: &NetnsName) -> Option<Crowd> {
+        self.crowd.map(|(source, percent)| Crowd { netns: netns.clone(), source, percent })
+    }
 }
 
 impl Questions {
@@ -86,8 +97,9 @@ impl Questions {
             return found;
         }
         // Looking through the table takes milliseconds, also where it is empty.
+        let entries = found.counters.get("Conntrack.entries");
         if !found.counters.iter().any(|counter| counter == ("Conntrack.entries", 0)) {
-            match self.tracked() {
+            match self.tracked(is_full(entries), &mut found.crowd) {
                 Ok(tracked) => found.tracked = tracked,
                 Err(error) => note(&mut found.limits, "connection tracking", &error),
             }
@@ -104,8 +116,18 @@ impl Questions {
         found
     }
 
-    fn tracked(&self) -> Result<Vec<Entry>, Error> {
-        Ok(conntrack::entries(&mut Socket::open(Protocol::Netfilter)?, |entry| self.is_ours(entry))?.items)
+    /// The probe's own entries, and, where that is asked, who opened most of all.
+    fn tracked(&self, counted: bool, crowd: &mut Option<(IpAddr, u8)>) -> Result<Vec<Entry>, Error> {
+        let sources = RefCell::new(BTreeMap::<IpAddr, u64>::new());
+        let keep = |entry: &Entry| {
+            if counted {
+                count(&mut sources.borrow_mut(), entry.original.source);
+            }
+            self.is_ours(entry)
+        };
+        let ours = conntrack::entries(&mut Socket::open(Protocol::Netfilter)?, keep)?.items;
+        *crowd = most(&sources.into_inner());
+        Ok(ours)
     }
 
     /// Keeps what was told of the probe's own connection.
@@ -132,6 +154,33 @@ impl Questions {
     }
 }
 
+/// More different sources than this are not counted apart: none of them has many.
+const MOST_SOURCES: usize = 1 << 16;
+
+/// Whether a table of so many entries has no room, by the limit of the namespace that the calling thread is in.
+fn is_full(entries: u64) -> bool {
+    let limit = sysctl::read_here(&Sysctl::known("net.netfilter.nf_conntrack_max"));
+    let limit: Option<u64> = limit.ok().and_then(|text| text.trim().parse().ok());
+    limit.is_some_and(|limit| limit > 0 && entries >= limit - limit / 100)
+}
+
+fn count(sources: &mut BTreeMap<IpAddr, u64>, source: IpAddr) {
+    let full = sources.len() >= MOST_SOURCES;
+    match sources.get_mut(&source) {
+        Some(entries) => *entries += 1,
+        None if full => {}
+        None => drop(sources.insert(source, 1)),
+    }
+}
+
+/// The source with the most entries, and how many they are of a hundred.
+fn most(sources: &BTreeMap<IpAddr, u64>) -> Option<(IpAddr, u8)> {
+    let all: u64 = sources.values().sum();
+    let (source, entries) = sources.iter().max_by_key(|(_, entries)| **entries)?;
+    let percent = entries * 100 / all.max(1);
+    Some((*source, u8::try_from(percent).unwrap_or(100)))
+}
+
 /// The question at the start, and one for each interface by which the probe or its answer came in.
 fn route_questions(probe: &Probe, identity: Option<&Identity>, journey: &Journey) -> Vec<RouteQuestion> {
     let source = identity.map(|identity| identity.source.ip()).filter(|address| !address.is_unspecified());
@@ -150,4 +199,19 @@ fn route_questions(probe: &Probe, identity: Option<&Identity>, journey: &Journey
         }
     }
     questions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_most_is_told_with_his_share() {
+        let mut sources = BTreeMap::new();
+        assert_eq!(most(&sources), None);
+        for (address, times) in [("1.1.1.2", 1), ("2001:db8::2", 97), ("1.1.1.4", 2)] {
+            (0..times).for_each(|_| count(&mut sources, address.parse().unwrap()));
+        }
+        assert_eq!(most(&sources), Some(("2001:db8::2".parse().unwrap(), 97)));
+    }
 }

@@ -239,6 +239,7 @@ impl Watch {
             journey,
             watched: Vec::new(),
             tracked: Vec::new(),
+            crowds: Vec::new(),
             neighbours: Vec::new(),
             routes: Vec::new(),
             attempts,
@@ -261,6 +262,7 @@ impl Watch {
             aside::close("a tap", (post.tap, post.changes));
             let counters = post.before.as_ref().map(|before| found.counters.since(before)).unwrap_or_default();
             observation.counted.extend(counted(&netns, &post.legacy, &found.legacy));
+            observation.crowds.extend(found.crowd(&netns));
             observation.tracked.extend(found.tracked.into_iter().map(|entry| (netns.clone(), entry)));
             observation.neighbours.extend(found.neighbours.into_iter().map(|neighbour| (netns.clone(), neighbour)));
             observation.routes.extend(found.routes);

@@ -6,7 +6,7 @@ use nsgate_core::explain::Cause;
 use super::Lab;
 
 /// Every lab's name and file; the first is the one that runs when none is named.
-pub(crate) const LABS: [(&str, &str); 101] = [
+pub(crate) const LABS: [(&str, &str); 102] = [
     ("article", include_str!("../../labs/article.toml")),
     ("dnat", include_str!("../../labs/dnat.toml")),
     ("router", include_str!("../../labs/router.toml")),
@@ -57,6 +57,7 @@ pub(crate) const LABS: [(&str, &str); 101] = [
     ("return-route-missing-v6", include_str!("../../labs/return-route-missing-v6.toml")),
     ("ttl-expired", include_str!("../../labs/ttl-expired.toml")),
     ("ttl-expired-hops", include_str!("../../labs/ttl-expired-hops.toml")),
+    ("ttl-expired-replaced", include_str!("../../labs/ttl-expired-replaced.toml")),
     ("ttl-expired-v6", include_str!("../../labs/ttl-expired-v6.toml")),
     ("echo-ignored", include_str!("../../labs/echo-ignored.toml")),
     ("echo-ignored-v6", include_str!("../../labs/echo-ignored-v6.toml")),

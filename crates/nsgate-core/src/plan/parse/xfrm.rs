@@ -64,6 +64,9 @@ pub(super) fn connection(words: &mut Cursor<'_>) -> Result<Action, ParseError> {
     if words.eat("-f") {
         words.take("ipv4 or ipv6")?;
     }
+    if words.eat("--orig-src") {
+        return Ok(Action::ForgetFrom(words.address("who opened the connections")?));
+    }
     words.expect("-p")?;
     let protocol = one_of(words, "tcp or udp", &[("tcp", 6), ("udp", 17)])?;
     words.expect("--orig-src")?;

@@ -42,6 +42,7 @@ pub fn is_routing(action: &Action) -> bool {
             | Action::Nft { .. }
             | Action::Policy(..)
             | Action::Forget(_)
+            | Action::ForgetFrom(_)
             | Action::Iptables(..)
     )
 }
@@ -111,6 +112,7 @@ pub fn write(batch: &mut Batch, action: &Action, names: &Names<'_>) -> Result<()
         | Action::Nft { .. }
         | Action::Policy(..)
         | Action::Forget(_)
+        | Action::ForgetFrom(_)
         | Action::Iptables(..) => Err(Error::answer("write", "this step", "rtnetlink has no request for it")),
     }
 }

@@ -98,6 +98,7 @@ fn findings(world: World, sights: &[&str], ending: Ending, verdict: Verdict) -> 
         neighbour_changes: Vec::new(),
         watched: Vec::new(),
         tracked: Vec::new(),
+        crowds: Vec::new(),
         neighbours: Vec::new(),
         routes: Vec::new(),
         attempts: 1,
