@@ -66,11 +66,12 @@ fn advise(verdict: Verdict, loss: &Loss<'_>, switch: &Sysctl) -> Verdict {
             "Every interface of this namespace then forwards, and stops taking router advertisements unless its \
              accept_ra is 2.",
         ),
-        Family::V4 if switch.as_str() == "net.ipv4.ip_forward" => verdict.advised(
-            "Every interface of this namespace then forwards; filter what must not pass. To keep it across a reboot, \
-             put the line into a file under /etc/sysctl.d.",
+        Family::V4 if switch.as_str() == "net.ipv4.ip_forward" => {
+            verdict.advised("Every interface of this namespace then forwards; filter what must not pass.")
+        }
+        Family::V4 => verdict.advised(
+            "What comes in by this interface is then forwarded, wherever it is for; filter what must not pass.",
         ),
-        Family::V4 => verdict,
     }
 }
 

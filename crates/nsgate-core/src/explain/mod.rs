@@ -22,6 +22,7 @@ mod forwarding;
 mod fragment;
 mod further;
 mod gate;
+mod lasting;
 mod let_pass;
 mod link;
 mod loss;
@@ -30,6 +31,7 @@ mod masquerade;
 mod mend;
 mod neighbour;
 mod neighbour_table;
+mod networkd;
 mod onward;
 mod overload;
 mod owner;
@@ -68,6 +70,7 @@ mod way_back;
 mod xfrm;
 
 pub use cause::{Cause, UnknownCause};
+pub use lasting::Lasting;
 pub use loss::{Loss, Stage};
 pub use owner::{owner, owners};
 pub use permission::not_permitted;
@@ -207,8 +210,16 @@ fn first_cause(world: &World, observation: &Observation) -> Option<Verdict> {
     trail.iter().find_map(|loss| ORDER.iter().find_map(|(_, check)| check(loss)))
 }
 
-/// Says why a packet was lost.
+/// Says why a packet was lost, and what keeps each mend.
 fn explain_loss(world: &World, observation: &Observation) -> Report {
+    let mut report = find_loss(world, observation);
+    for verdict in [&mut report.verdict].into_iter().chain(&mut report.further) {
+        verdict.lasting = lasting::lasting(world, &verdict.fix);
+    }
+    report
+}
+
+fn find_loss(world: &World, observation: &Observation) -> Report {
     let trail = Loss::trail(world, observation);
     let Some(end) = trail.first() else {
         return Report { verdict: uncertain::nowhere(observation), further: Vec::new() };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Cause;
+use super::{Cause, Lasting};
 use crate::model::{LinkName, NetnsName};
 use crate::plan::Plan;
 
@@ -23,6 +23,8 @@ pub struct Verdict {
     pub fix: Plan,
     /// The lines that take the mend back, where the plan itself does not know them.
     pub undo: Vec<String>,
+    /// What keeps the mend across a reboot.
+    pub lasting: Vec<Lasting>,
     /// What the mend opens or costs, or whom to ask where this machine cannot mend it.
     pub advice: Option<String>,
 }
@@ -123,6 +125,7 @@ impl Verdict {
             evidence: Vec::new(),
             fix: Plan::default(),
             undo: Vec::new(),
+            lasting: Vec::new(),
             advice: None,
         }
     }

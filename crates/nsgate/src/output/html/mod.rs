@@ -191,6 +191,7 @@ fn mend(verdict: &Verdict) -> String {
     if !text.is_empty() {
         text += &section("Undo", "div", "commands undo", &commands(&verdict.undo_lines()));
     }
+    text += &section("To keep it across a reboot", "div", "commands lasting", &lasting(verdict));
     if let Some(advice) = &verdict.advice {
         let _ = writeln!(text, "<section><p class=\"advice\">{}</p></section>", escape(advice));
     }
@@ -201,6 +202,18 @@ fn mend(verdict: &Verdict) -> String {
              <code>nsgate explain {}</code></p></section>",
             verdict.cause
         );
+    }
+    text
+}
+
+/// Where the mend is to be written down.
+fn lasting(verdict: &Verdict) -> String {
+    let mut text = String::new();
+    for lasting in &verdict.lasting {
+        let _ = writeln!(text, "<p>{}</p>", escape(&lasting.place));
+        if !lasting.lines.is_empty() {
+            let _ = writeln!(text, "<pre><code>{}</code></pre>", escape(&lasting.lines.join("\n")));
+        }
     }
     text
 }

@@ -269,6 +269,16 @@ fn mend(verdict: &Verdict) -> String {
             let _ = writeln!(text, "  {}", paint(TYPED, &command));
         }
     }
+    if !verdict.lasting.is_empty() {
+        text += &heading("to keep it across a reboot");
+    }
+    for lasting in &verdict.lasting {
+        let colon = if lasting.lines.is_empty() { "" } else { ":" };
+        text += &item(&format!("{}{colon}", lasting.place));
+        for line in &lasting.lines {
+            let _ = writeln!(text, "    {}", paint(TYPED, line));
+        }
+    }
     if let Some(advice) = &verdict.advice {
         text.push('\n');
         text += &wrap(advice, 0);

@@ -1,6 +1,6 @@
 //! The JSON of `nsgate trace`, schema 1.
 
-use nsgate_core::explain::{Evidence, Place, Report, Verdict};
+use nsgate_core::explain::{Evidence, Lasting, Place, Report, Verdict};
 use nsgate_core::model::{Limit, LinkName, NetnsName, World};
 use nsgate_core::trace::{Leg, Observation, Sight, Way};
 use serde::Serialize;
@@ -116,6 +116,14 @@ struct EvidenceJson {
 struct FixJson {
     commands: Vec<String>,
     undo: Vec<String>,
+    persistent: Vec<LastingJson>,
+}
+
+/// One place where a mend is kept across a reboot.
+#[derive(Serialize)]
+struct LastingJson {
+    place: String,
+    lines: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -237,9 +245,19 @@ impl From<&Verdict> for VerdictJson {
             object: verdict.object.clone(),
             summary: verdict.summary.clone(),
             evidence: verdict.evidence.iter().map(EvidenceJson::from).collect(),
-            fix: FixJson { commands: verdict.fix.commands(), undo: verdict.undo_lines() },
+            fix: FixJson {
+                commands: verdict.fix.commands(),
+                undo: verdict.undo_lines(),
+                persistent: verdict.lasting.iter().map(LastingJson::from).collect(),
+            },
             advice: verdict.advice.clone(),
         }
+    }
+}
+
+impl From<&Lasting> for LastingJson {
+    fn from(lasting: &Lasting) -> Self {
+        Self { place: lasting.place.clone(), lines: lasting.lines.clone() }
     }
 }
 
