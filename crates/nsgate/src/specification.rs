@@ -147,7 +147,7 @@ fn read_text(file: &Path) -> anyhow::Result<String> {
 
 /// A namespace that is there and cannot be looked into must not be taken for one that is not there.
 fn can_be_seen(wanted: &Wanted, world: &World) -> Result<(), Failure> {
-    let members = wanted.networks.iter().flat_map(|network| &network.members);
+    let members = wanted.networks().flat_map(|network| &network.members);
     for member in members.filter(|member| world.namespace(&member.netns).is_none()) {
         let limit = world.limits.iter().find(|limit| limit.netns.as_ref() == Some(&member.netns));
         if let Some(Limit { why, .. }) = limit {

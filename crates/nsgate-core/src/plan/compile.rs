@@ -16,7 +16,7 @@ use super::Plan;
 use super::mark::{self, Mark};
 use super::step::{Action, Step};
 use crate::model::{Link, LinkName, Namespace, NetnsName, World};
-use crate::spec::{Wanted, WantedMember, WantedNetwork};
+use crate::spec::{Wanted, WantedGateway, WantedMember, WantedNetwork};
 
 /// What comes of it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,23 +42,35 @@ pub enum CompileError {
 
 /// What leads from this World to what is wanted.
 pub fn compile(wanted: &Wanted, world: &World) -> Result<Compiled, CompileError> {
-    let host = world.namespace(&NetnsName::host()).ok_or(CompileError::NoGateway)?;
-    let mut builder = Builder { wanted, world, host, result: Compiled::default(), gone: BTreeSet::new() };
+    let mut builder = Builder { wanted, world, result: Compiled::default(), gone: BTreeSet::new() };
+    let home = |gateway: &'_ WantedGateway| world.namespace(&gateway.netns).ok_or(CompileError::NoGateway);
     builder.dismantle_strays();
-    for network in &wanted.networks {
-        builder.network(network);
+    for gateway in &wanted.gateways {
+        let site = Site { gateway, home: home(gateway)? };
+        for network in &gateway.networks {
+            builder.network(site, network);
+        }
     }
-    builder.filter()?;
-    builder.forwarding();
+    for gateway in &wanted.gateways {
+        let site = Site { gateway, home: home(gateway)? };
+        builder.filter(site)?;
+        builder.forwarding(site);
+    }
     builder.delete_namespaces();
     Ok(builder.result)
+}
+
+/// A gateway, and its namespace as it stands.
+#[derive(Clone, Copy)]
+struct Site<'a> {
+    gateway: &'a WantedGateway,
+    home: &'a Namespace,
 }
 
 /// A plan in the making.
 struct Builder<'a> {
     wanted: &'a Wanted,
     world: &'a World,
-    host: &'a Namespace,
     result: Compiled,
     /// Interfaces that an earlier step removes.
     gone: BTreeSet<(NetnsName, LinkName)>,
@@ -69,16 +81,16 @@ impl<'a> Builder<'a> {
         self.result.plan.steps.push(Step::new(netns, action));
     }
 
-    fn network(&mut self, network: &'a WantedNetwork) {
+    fn network(&mut self, site: Site<'a>, network: &'a WantedNetwork) {
         if network.bridge.is_some() {
-            self.bridge(network);
+            self.bridge(site, network);
         }
         for member in &network.members {
             self.namespace(&member.netns);
-            self.wire(network, member);
-            self.stray_routes(network, member);
-            self.member_addresses(network, member);
-            self.missing_routes(network, member);
+            self.wire(site, network, member);
+            self.stray_routes(site, network, member);
+            self.member_addresses(site, network, member);
+            self.missing_routes(site, network, member);
         }
     }
 

@@ -202,7 +202,7 @@ fn names(spec: &Spec, found: &mut Vec<Diagnostic>) {
         }
     }
     let mut interfaces: BTreeMap<&str, String> = BTreeMap::new();
-    if let Some(uplink) = &spec.gateway.uplink {
+    for uplink in spec.gateways.iter().filter_map(|gateway| gateway.uplink.as_ref()) {
         interfaces.insert(uplink.value.as_str(), "the uplink".into());
     }
     for (_, member) in &members {

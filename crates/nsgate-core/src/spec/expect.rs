@@ -59,7 +59,7 @@ pub struct Expected {
 /// All that is expected, what the file says first: with `derived` also that every member reaches its gateway.
 pub fn expected(spec: &Spec, wanted: &Wanted, derived: bool) -> Vec<Expected> {
     let mut all: Vec<Expected> = spec.expectations.iter().flat_map(|one| stated(one, wanted)).collect();
-    for network in wanted.networks.iter().filter(|_| derived) {
+    for network in wanted.networks().filter(|_| derived) {
         for member in &network.members {
             let near = network.gateways.iter().filter(|gateway| holds(member, Family::of(gateway.addr())));
             all.extend(near.map(|gateway| Expected {
@@ -108,7 +108,7 @@ fn stated(expectation: &Expectation, wanted: &Wanted) -> Vec<Expected> {
 }
 
 fn member<'a>(wanted: &'a Wanted, name: &str) -> Option<&'a WantedMember> {
-    wanted.networks.iter().flat_map(|network| &network.members).find(|member| member.netns.as_str() == name)
+    wanted.networks().flat_map(|network| &network.members).find(|member| member.netns.as_str() == name)
 }
 
 fn holds(member: &WantedMember, family: Family) -> bool {

@@ -38,17 +38,19 @@ pub struct At<T> {
 pub struct Spec {
     /// What the whole is called; the file's name if it does not say.
     pub name: Option<At<String>>,
-    /// The gateway in the namespace nsgate runs in.
-    pub gateway: Gateway,
-    /// The networks behind it.
+    /// The gateways: that of the namespace nsgate runs in if the file describes none.
+    pub gateways: Vec<Gateway>,
+    /// The networks behind them.
     pub networks: Vec<Network>,
     /// Who must reach whom, and who must not.
     pub expectations: Vec<Expectation>,
 }
 
 /// The namespace that connects networks with the outside.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gateway {
+    /// What it is called: `host` is the namespace nsgate runs in.
+    pub name: At<String>,
     /// The interface that leads outside; the one of the default route if it does not say.
     pub uplink: Option<At<LinkName>>,
 }
@@ -58,6 +60,8 @@ pub struct Gateway {
 pub struct Network {
     /// What it is called.
     pub name: At<String>,
+    /// The name of its gateway; the only one if it does not say.
+    pub gateway: Option<At<String>>,
     /// How its members are connected.
     pub kind: Kind,
     /// Its address ranges.
@@ -112,10 +116,35 @@ pub struct Member {
 pub struct Wanted {
     /// What the whole is called: part of every mark.
     pub instance: String,
-    /// The interface that leads outside, if anything does.
-    pub uplink: Option<LinkName>,
-    /// The networks.
+    /// The gateways, each in a namespace of its own, before those that lead outside by it.
+    pub gateways: Vec<WantedGateway>,
+}
+
+impl Wanted {
+    /// All networks, gateway by gateway.
+    pub fn networks(&self) -> impl Iterator<Item = &WantedNetwork> {
+        self.gateways.iter().flat_map(|gateway| &gateway.networks)
+    }
+}
+
+/// A gateway with nothing left open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedGateway {
+    /// What it is called.
+    pub name: String,
+    /// Its namespace.
+    pub netns: NetnsName,
+    /// The interfaces that lead outside.
+    pub uplinks: Vec<WantedUplink>,
+    /// The networks behind it.
     pub networks: Vec<WantedNetwork>,
+}
+
+/// An interface of a gateway that leads outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedUplink {
+    /// Its name in the gateway's namespace.
+    pub interface: LinkName,
 }
 
 /// A network with nothing left open.

@@ -14,6 +14,9 @@ use crate::model::NetnsName;
 /// The largest file that is read, in bytes.
 pub const LARGEST: usize = 1 << 20;
 
+/// The gateway that is the namespace nsgate runs in.
+const HOST: &str = "host";
+
 /// Reads a specification; the diagnostics are in the order of the text. Without a specification one of them is an error.
 pub fn read(text: &str) -> (Option<Spec>, Vec<Diagnostic>) {
     if text.len() > LARGEST {
@@ -40,12 +43,15 @@ fn syntax(error: &toml::de::Error, text: &str) -> Diagnostic {
 fn spec(document: &DeTable<'_>, found: &mut Vec<Diagnostic>) -> Spec {
     let mut fields = Fields::new("the file", document);
     let name = fields.take("name").and_then(|field| instance(&field, found));
-    let gateway = fields.take("gateway").map(|field| gateways(&field, found)).unwrap_or_default();
+    let mut gateways = fields.take("gateway").map(|field| gateways(&field, found)).unwrap_or_default();
+    if gateways.is_empty() {
+        gateways.push(Gateway { name: At { value: HOST.into(), span: 0..0 }, uplink: None });
+    }
     let networks = fields.take("network").map(|field| networks(&field, found)).unwrap_or_default();
     let expectations = fields.take("expect").map(|field| expectations(&field, found)).unwrap_or_default();
     fields.not_yet(&["publish", "floating"], found);
     fields.finish(found);
-    Spec { name, gateway, networks, expectations }
+    Spec { name, gateways, networks, expectations }
 }
 
 fn instance(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<At<String>> {
@@ -61,25 +67,24 @@ fn expectations(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Vec<Expectati
     field.tables(found).into_iter().filter_map(|table| expect::read(&table, found)).collect()
 }
 
-fn gateways(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Gateway {
-    let mut gateway = Gateway::default();
-    let Some(table) = field.table(found) else { return gateway };
+fn gateways(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Vec<Gateway> {
+    let mut all = Vec::new();
+    let Some(table) = field.table(found) else { return all };
     for field in Fields::new("[gateway]", table).take_all() {
         let name = field.key.value;
-        if name == "host" {
-            gateway = host_gateway(&field, found);
+        if name == HOST {
+            all.extend(host_gateway(&field, found));
         } else {
             let message = format!("the gateway '{name}': a router in a namespace of its own is not supported yet");
             let hint = "the one gateway that can be described is [gateway.host], the namespace nsgate runs in";
             found.push(Diagnostic::error(&field.key.span, message).label("not supported yet").hint(hint));
         }
     }
-    gateway
+    all
 }
 
-fn host_gateway(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Gateway {
-    let Some(table) = field.table(found) else { return Gateway::default() };
-    let mut fields = Fields::new("[gateway.host]", table);
+fn host_gateway(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<Gateway> {
+    let mut fields = Fields::new("[gateway.host]", field.table(found)?);
     let uplink = fields.take("uplink").and_then(|field| match field.value {
         DeValue::Table(_) => {
             let message = "an uplink that is to be built is not supported yet";
@@ -91,7 +96,7 @@ fn host_gateway(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Gateway {
     });
     fields.not_yet(&["namespace"], found);
     fields.finish(found);
-    Gateway { uplink }
+    Some(Gateway { name: At { value: HOST.into(), span: field.key.span.clone() }, uplink })
 }
 
 fn networks(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Vec<Network> {
@@ -106,10 +111,8 @@ fn network(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<Network> {
         found.push(Diagnostic::error(&name.span, reason).label("not a name for a network"));
     }
     let mut fields = Fields::new(format!("[network.{}]", name.value), field.table(found)?);
-    if let Some(field) = fields.take("gateway") {
-        gateway_of_network(&field, found);
-    }
     let network = Network {
+        gateway: fields.take("gateway").and_then(|field| gateway_of_network(&field, found)),
         kind: fields.take("kind").and_then(|field| kind(&field, found)).unwrap_or_default(),
         subnets: fields.take("subnets").map(|field| subnets(&field, found)).unwrap_or_default(),
         gateway_addresses: fields.take("gateway-addresses").map(|field| addresses(&field, found)).unwrap_or_default(),
@@ -123,13 +126,14 @@ fn network(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<Network> {
     Some(network)
 }
 
-fn gateway_of_network(field: &Field<'_>, found: &mut Vec<Diagnostic>) {
-    let Some(text) = field.text(found) else { return };
-    if text.value != "host" {
+fn gateway_of_network(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<At<String>> {
+    let text = field.text(found)?;
+    if text.value != HOST {
         let message = format!("there is no gateway '{}'", text.value);
         let hint = "write gateway = \"host\", or leave it out: other gateways are not supported yet";
         found.push(Diagnostic::error(&text.span, message).label("unknown gateway").hint(hint));
     }
+    Some(At { value: text.value.into(), span: text.span })
 }
 
 fn kind(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<Kind> {

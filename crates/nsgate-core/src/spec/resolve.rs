@@ -9,7 +9,8 @@ use std::ops::Range;
 use ipnet::IpNet;
 
 use super::{
-    At, Diagnostic, Kind, Member, Network, SourceNat, Spec, Wanted, WantedMember, WantedNetwork, fields, names,
+    At, Diagnostic, Gateway, Kind, Member, Network, SourceNat, Spec, Wanted, WantedGateway, WantedMember,
+    WantedNetwork, WantedUplink, fields, names,
 };
 use crate::model::{Family, Link, LinkName, Namespace, NetnsName, Route, RouteKind, TABLE_MAIN, World};
 use crate::plan::mark::{self, Mark};
@@ -42,21 +43,27 @@ pub fn resolve(spec: &Spec, instance: &str, world: &World) -> Resolved {
         found.push(Diagnostic::error(&(0..0), "the namespace of the gateway could not be read"));
         return Resolved { wanted: None, diagnostics: found };
     };
-    let mut resolver = Resolver { spec, instance, world, host, taken: taken(spec, host), found };
-    let uplink = resolver.uplink();
-    let networks: Vec<_> = spec.networks.iter().filter_map(|network| resolver.network(network, uplink)).collect();
-    let Resolver { instance, mut found, .. } = resolver;
+    let mut gateways = Vec::new();
+    for gateway in &spec.gateways {
+        let mut resolver =
+            Resolver { spec, instance: &instance, world, gateway, home: host, taken: taken(spec, host), found };
+        gateways.push(resolver.gateway());
+        found = resolver.found;
+    }
     found.sort_by_key(|diagnostic| diagnostic.span.start);
     let usable = found.iter().all(|diagnostic| diagnostic.severity == super::Severity::Warning);
-    let wanted = Wanted { instance, uplink: uplink.map(|link| link.name.clone()), networks };
+    let wanted = Wanted { instance, gateways };
     Resolved { wanted: usable.then_some(wanted), diagnostics: found }
 }
 
+/// One gateway being resolved, with the networks behind it.
 struct Resolver<'a> {
     spec: &'a Spec,
-    instance: String,
+    instance: &'a str,
     world: &'a World,
-    host: &'a Namespace,
+    gateway: &'a Gateway,
+    /// The gateway's namespace.
+    home: &'a Namespace,
     /// The names of interfaces in the gateway's namespace that are spoken for.
     taken: BTreeSet<LinkName>,
     found: Vec<Diagnostic>,
@@ -70,11 +77,28 @@ fn taken(spec: &Spec, host: &Namespace) -> BTreeSet<LinkName> {
 }
 
 impl<'a> Resolver<'a> {
+    fn gateway(&mut self) -> WantedGateway {
+        let uplink = self.uplink();
+        let networks: Vec<&Network> = self.networks().collect();
+        WantedGateway {
+            name: self.gateway.name.value.clone(),
+            netns: self.home.name.clone(),
+            uplinks: uplink.iter().map(|link| WantedUplink { interface: link.name.clone() }).collect(),
+            networks: networks.into_iter().filter_map(|network| self.network(network, uplink)).collect(),
+        }
+    }
+
+    /// The networks behind this gateway.
+    fn networks(&self) -> impl Iterator<Item = &'a Network> + use<'a> {
+        let name = &self.gateway.name.value;
+        self.spec.networks.iter().filter(move |network| network.gateway.as_ref().is_none_or(|at| at.value == *name))
+    }
+
     /// The uplink: the one that is named, or the one of the default route.
     fn uplink(&mut self) -> Option<&'a Link> {
-        let Some(at) = &self.spec.gateway.uplink else {
-            let default = default_link(self.host);
-            let needed = self.spec.networks.iter().find(|network| network.source_nat != SourceNat::None);
+        let Some(at) = &self.gateway.uplink else {
+            let default = default_link(self.home);
+            let needed = self.networks().find(|network| network.source_nat != SourceNat::None);
             if let (None, Some(network)) = (default, needed) {
                 let message = "there is no default route, so nothing says which interface leads outside";
                 let hint = "name it: uplink = \"eth0\" under [gateway.host]";
@@ -82,9 +106,9 @@ impl<'a> Resolver<'a> {
             }
             return default;
         };
-        let link = self.host.link_named(at.value.as_str());
+        let link = self.home.link_named(at.value.as_str());
         if link.is_none() {
-            let names = self.host.links.iter().map(|link| link.name.as_str()).filter(|name| *name != "lo");
+            let names = self.home.links.iter().map(|link| link.name.as_str()).filter(|name| *name != "lo");
             let hint = match fields::nearest(at.value.as_str(), names.clone()) {
                 Some(near) => format!("did you mean '{near}'?"),
                 None => format!("the interfaces are: {}", names.collect::<Vec<_>>().join(", ")),
@@ -129,7 +153,7 @@ impl<'a> Resolver<'a> {
     fn overlaps(&mut self, network: &Network) {
         for At { value: net, span } in &network.subnets {
             let meets = |other: &IpNet| net.contains(&other.network()) || other.contains(&net.network());
-            let foreign = self.host.links.iter().filter(|link| !self.ours(link));
+            let foreign = self.home.links.iter().filter(|link| !self.ours(link));
             let address = foreign
                 .flat_map(|link| link.addresses.iter().map(move |address| (link, address.net)))
                 .find(|(_, other)| other.prefix_len() < other.max_prefix_len() && meets(&other.trunc()));
@@ -138,9 +162,9 @@ impl<'a> Resolver<'a> {
                 self.found.push(Diagnostic::error(span, message).label("in use").hint("take another range"));
                 continue;
             }
-            let elsewhere = self.host.routes.iter().find(|route| {
+            let elsewhere = self.home.routes.iter().find(|route| {
                 let ours =
-                    route.next_hops.iter().filter_map(|hop| self.host.link(hop.link?)).any(|link| self.ours(link));
+                    route.next_hops.iter().filter_map(|hop| self.home.link(hop.link?)).any(|link| self.ours(link));
                 route.table == TABLE_MAIN && !ours && net.contains(&route.destination)
             });
             if let Some(route) = elsewhere {
@@ -154,13 +178,13 @@ impl<'a> Resolver<'a> {
     fn source_nat(&mut self, network: &Network) {
         let SourceNat::Fixed(addresses) = &network.source_nat else { return };
         for at in addresses {
-            if self.host.holder(at.value).is_none() {
+            if self.home.holder(at.value).is_none() {
                 let message = format!(
                     "no interface holds {}, so answers come back only if the uplink's network routes it here",
                     at.value
                 );
                 let length = if at.value.is_ipv4() { 32 } else { 128 };
-                let device = self.spec.gateway.uplink.as_ref().map_or("UPLINK", |at| at.value.as_str());
+                let device = self.gateway.uplink.as_ref().map_or("UPLINK", |at| at.value.as_str());
                 let hint = format!("if it does not: ip addr add {}/{length} dev {device}", at.value);
                 self.found.push(Diagnostic::warning(&at.span, message).label("held by nobody here").hint(hint));
             }
@@ -168,14 +192,14 @@ impl<'a> Resolver<'a> {
     }
 
     fn bridge(&mut self, network: &Network) -> Option<LinkName> {
-        let mark = Mark::network(&self.instance, &network.name.value);
+        let mark = Mark::network(self.instance, &network.name.value);
         self.name(&mark, &format!("br-{}", network.name.value), &network.name.span)
     }
 
     /// The name of one of our interfaces in the gateway's namespace: the one it has, or a new one.
     fn name(&mut self, mark: &Mark, stem: &str, span: &Range<usize>) -> Option<LinkName> {
         let text = mark.to_string();
-        let there = self.host.links.iter().find(|link| link.alias.as_deref() == Some(&text));
+        let there = self.home.links.iter().find(|link| link.alias.as_deref() == Some(&text));
         if let Some(link) = there {
             return Some(link.name.clone());
         }
@@ -200,7 +224,7 @@ impl<'a> Resolver<'a> {
 
     /// The addresses that a member's marked interface has in the network.
     fn held(&self, network: &Network, member: &Member) -> Vec<IpAddr> {
-        let mark = Mark::member(&self.instance, &network.name.value, member.name.value.as_str()).to_string();
+        let mark = Mark::member(self.instance, &network.name.value, member.name.value.as_str()).to_string();
         let netns = self.world.namespace(&member.name.value);
         let links = netns.into_iter().flat_map(|netns| &netns.links);
         let ours = links.filter(|link| link.alias.as_deref() == Some(&mark));
@@ -210,10 +234,10 @@ impl<'a> Resolver<'a> {
 
     fn member(&mut self, network: &'a Network, member: &'a Member, free: &mut Free) -> Option<WantedMember> {
         let name = &member.name;
-        let mark = Mark::member(&self.instance, &network.name.value, name.value.as_str());
+        let mark = Mark::member(self.instance, &network.name.value, name.value.as_str());
         let gateway_interface = match &member.gateway_interface {
             Some(at) => {
-                self.interface_in_use(self.host, at);
+                self.interface_in_use(self.home, at);
                 at.value.clone()
             }
             None => self.name(&mark, &format!("{}-{}", network.name.value, name.value), &name.span)?,
@@ -295,7 +319,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn address_in_use(&mut self, address: IpAddr, span: &Range<usize>) {
-        let foreign = self.host.links.iter().find(|link| link.holds(address) && !self.ours(link));
+        let foreign = self.home.links.iter().find(|link| link.holds(address) && !self.ours(link));
         if let Some(link) = foreign {
             let message = format!("{address} is in use on {} of the gateway's namespace", link.name);
             self.found.push(Diagnostic::error(span, message).label("in use"));

@@ -75,8 +75,8 @@ fn in_the_way(text: &str, world: &World, expected: &[&str]) {
 fn the_article_reads_as_it_is_meant() {
     let wanted = wanted(ARTICLE, &world(""));
     assert_eq!(wanted.instance, "lab");
-    assert_eq!(wanted.uplink.unwrap().as_str(), "eth2");
-    let [network] = &wanted.networks[..] else { panic!("one network") };
+    assert_eq!(wanted.gateways[0].uplinks[0].interface.as_str(), "eth2");
+    let [network] = &wanted.gateways[0].networks[..] else { panic!("one network") };
     assert_eq!(network.gateways, ["1.1.1.3/24".parse().unwrap()]);
     assert_eq!(network.mtu, 1500);
     let [member] = &network.members[..] else { panic!("one member") };
@@ -103,8 +103,8 @@ member = { web-2 = {}, web-1 = { addresses = ["10.0.0.2"] }, web-3 = {} }
 "#;
     let wanted = wanted(text, &world(""));
     assert_eq!(wanted.instance, "shop");
-    assert_eq!(wanted.uplink.unwrap().as_str(), "eth2", "the interface of the default route");
-    let network = &wanted.networks[0];
+    assert_eq!(wanted.gateways[0].uplinks[0].interface.as_str(), "eth2", "the interface of the default route");
+    let network = &wanted.gateways[0].networks[0];
     assert_eq!(network.bridge.as_ref().unwrap().as_str(), "br-red");
     let members: Vec<String> = network.members.iter().map(|m| format!("{} {:?}", m.netns, m.addresses)).collect();
     assert_eq!(
@@ -281,7 +281,7 @@ fn without_a_default_route_the_uplink_must_be_named() {
             "1:10 there is no default route, so nothing says which interface leads outside [needs an uplink] -> name it: uplink = \"eth0\" under [gateway.host]",
         ],
     );
-    assert_eq!(wanted(&text.replace("masquerade", "none"), &lonely).uplink, None);
+    assert_eq!(wanted(&text.replace("masquerade", "none"), &lonely).gateways[0].uplinks, []);
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn a_member_keeps_its_address_when_others_come_before_it() {
          ip -n b addr add 10.0.0.2/24 dev eth0",
     );
     let text = "[network.a]\nsubnets = [\"10.0.0.0/24\"]\nmember.new = {}\nmember.b = {}\n";
-    let members = &wanted(text, &existing).networks[0].members;
+    let members = &wanted(text, &existing).gateways[0].networks[0].members;
     let addresses: Vec<_> = members.iter().map(|m| format!("{} {}", m.netns, m.addresses[0])).collect();
     assert_eq!(addresses, ["new 10.0.0.3/24", "b 10.0.0.2/24"]);
     assert_eq!(members[1].gateway_interface.as_str(), "a-b");

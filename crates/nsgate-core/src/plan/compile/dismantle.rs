@@ -27,17 +27,20 @@ impl<'a> Builder<'a> {
     /// The interfaces that stay.
     fn keep(&self) -> BTreeSet<(NetnsName, LinkName)> {
         let mut keep = BTreeSet::new();
-        for network in &self.wanted.networks {
-            if let Some(name) = &network.bridge {
-                let mark = Mark::network(&self.wanted.instance, &network.name);
-                let there = self.host.link_named(name.as_str());
-                if there.is_some_and(|link| mark::of_link(link).as_ref() == Some(&mark)) {
-                    keep.insert((NetnsName::host(), name.clone()));
+        for gateway in &self.wanted.gateways {
+            let Some(home) = self.world.namespace(&gateway.netns) else { continue };
+            for network in &gateway.networks {
+                if let Some(name) = &network.bridge {
+                    let mark = Mark::network(&self.wanted.instance, &network.name);
+                    let there = home.link_named(name.as_str());
+                    if there.is_some_and(|link| mark::of_link(link).as_ref() == Some(&mark)) {
+                        keep.insert((home.name.clone(), name.clone()));
+                    }
                 }
-            }
-            for member in network.members.iter().filter(|member| self.intact(network, member)) {
-                keep.insert((NetnsName::host(), member.gateway_interface.clone()));
-                keep.insert((member.netns.clone(), member.interface.clone()));
+                for member in network.members.iter().filter(|member| self.intact(home, network, member)) {
+                    keep.insert((home.name.clone(), member.gateway_interface.clone()));
+                    keep.insert((member.netns.clone(), member.interface.clone()));
+                }
             }
         }
         keep
@@ -109,7 +112,7 @@ impl<'a> Builder<'a> {
 
     /// The namespaces that this instance made and nobody wants any longer.
     pub(super) fn delete_namespaces(&mut self) {
-        let members = self.wanted.networks.iter().flat_map(|network| &network.members);
+        let members = self.wanted.networks().flat_map(|network| &network.members);
         let wanted: BTreeSet<&NetnsName> = members.map(|member| &member.netns).collect();
         let world = self.world;
         for netns in world.namespaces.iter().filter(|netns| netns.name.is_plain()) {

@@ -7,32 +7,36 @@ use std::fmt::Write;
 
 use ipnet::IpNet;
 
-use super::{Builder, CompileError};
+use super::{Builder, CompileError, Site};
 use crate::model::ruleset::{Command, Element, Ruleset, Set, Table, TableId, parse};
-use crate::model::{Family, LinkName, NetnsName};
+use crate::model::{Family, LinkName};
 use crate::plan::mark;
 use crate::plan::step::Action;
-use crate::spec::{SourceNat, Wanted};
+use crate::spec::{SourceNat, WantedGateway};
 
 impl Builder<'_> {
-    /// The table, as far as it differs.
-    pub(super) fn filter(&mut self) -> Result<(), CompileError> {
+    /// The table of one gateway, as far as it differs.
+    pub(super) fn filter(&mut self, site: Site<'_>) -> Result<(), CompileError> {
         let id = mark::table(&self.wanted.instance);
-        let there = self.host.ruleset.table(id.family, &id.name);
-        let wanted = match &self.wanted.uplink {
-            Some(uplink) => made(self.wanted, &id, uplink)?,
+        let there = site.home.ruleset.table(id.family, &id.name);
+        let wanted = match site.gateway.uplinks.first() {
+            Some(uplink) => made(site.gateway, &id, &uplink.interface)?,
             None => None,
         };
         if let Some((commands, undo)) = difference(&id, there, wanted.as_ref()) {
-            self.push(&NetnsName::host(), Action::Nft { commands, undo: Some(undo) });
+            self.push(&site.gateway.netns, Action::Nft { commands, undo: Some(undo) });
         }
         Ok(())
     }
 }
 
 /// The wanted table: how it is made, and what it then is; none if nothing is translated.
-fn made(wanted: &Wanted, id: &TableId, uplink: &LinkName) -> Result<Option<(Vec<Command>, Table)>, CompileError> {
-    let Some(text) = text(wanted, id, uplink) else { return Ok(None) };
+fn made(
+    gateway: &WantedGateway,
+    id: &TableId,
+    uplink: &LinkName,
+) -> Result<Option<(Vec<Command>, Table)>, CompileError> {
+    let Some(text) = text(gateway, id, uplink) else { return Ok(None) };
     // Every other name in it was checked when the file was read.
     let unfit = || CompileError::Uplink(uplink.clone());
     let commands = commands(&text).ok_or_else(unfit)?;
@@ -99,15 +103,15 @@ fn missing(set: &Set, from: &Set) -> Vec<Element> {
 }
 
 /// The table in nft's syntax; none if nothing is translated.
-fn text(wanted: &Wanted, id: &TableId, uplink: &LinkName) -> Option<String> {
-    if wanted.networks.iter().all(|network| network.source_nat == SourceNat::None) {
+fn text(gateway: &WantedGateway, id: &TableId, uplink: &LinkName) -> Option<String> {
+    if gateway.networks.iter().all(|network| network.source_nat == SourceNat::None) {
         return None;
     }
     let mut text = format!("table {id} {{\n");
     for family in Family::BOTH {
         let (version, kind, _) = words(family);
-        let fixed = elements_text(&translations(wanted, family, true));
-        let masked = elements_text(&translations(wanted, family, false));
+        let fixed = elements_text(&translations(gateway, family, true));
+        let masked = elements_text(&translations(gateway, family, false));
         // Writing to a string does not fail.
         let _ = writeln!(text, "map snat{version} {{ type {kind} : {kind}; flags interval; {fixed} }}");
         let _ = writeln!(text, "set masquerade{version} {{ type {kind}; flags interval; {masked} }}");
@@ -131,9 +135,9 @@ fn words(family: Family) -> (&'static str, &'static str, &'static str) {
 }
 
 /// The subnets of a family that are translated, each as an element: to a fixed address, or masqueraded.
-fn translations(wanted: &Wanted, family: Family, fixed: bool) -> Vec<String> {
+fn translations(gateway: &WantedGateway, family: Family, fixed: bool) -> Vec<String> {
     let mut elements = Vec::new();
-    for network in &wanted.networks {
+    for network in &gateway.networks {
         let target = match (&network.source_nat, fixed) {
             (SourceNat::Fixed(addresses), true) => {
                 let address = addresses.iter().find(|at| Family::of(at.value) == family);

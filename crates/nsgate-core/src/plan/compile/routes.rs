@@ -2,8 +2,8 @@
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::Builder;
 use super::wires::{gateway_addresses, loses_ipv4, own_addresses};
+use super::{Builder, Site};
 use crate::model::{Family, LinkName, Namespace, NetnsName, Route};
 use crate::plan::mark;
 use crate::plan::step::{Action, Change, Hop, NewAddress, NewRoute};
@@ -12,8 +12,8 @@ use crate::spec::{WantedMember, WantedNetwork};
 impl Builder<'_> {
     /// The routes at both ends of a member's wire that are not wanted go. They lean on addresses, so they go first; so do
     /// those that the kernel would clear away.
-    pub(super) fn stray_routes(&mut self, network: &WantedNetwork, member: &WantedMember) {
-        for end in ends(network, member) {
+    pub(super) fn stray_routes(&mut self, site: Site<'_>, network: &WantedNetwork, member: &WantedMember) {
+        for end in ends(site, network, member) {
             let cleared = self.cleared(&end);
             for gone in self.own_routes(&end.netns, &end.dev) {
                 if !end.routes.contains(&gone) || cleared == Some(gone.family()) {
@@ -24,8 +24,8 @@ impl Builder<'_> {
     }
 
     /// The routes at both ends of a member's wire that are missing come.
-    pub(super) fn missing_routes(&mut self, network: &WantedNetwork, member: &WantedMember) {
-        for end in ends(network, member) {
+    pub(super) fn missing_routes(&mut self, site: Site<'_>, network: &WantedNetwork, member: &WantedMember) {
+        for end in ends(site, network, member) {
             let cleared = self.cleared(&end);
             let has = self.own_routes(&end.netns, &end.dev);
             for new in end.routes {
@@ -65,9 +65,9 @@ struct End {
 }
 
 /// Both ends of a member's wire.
-fn ends(network: &WantedNetwork, member: &WantedMember) -> [End; 2] {
+fn ends(site: Site<'_>, network: &WantedNetwork, member: &WantedMember) -> [End; 2] {
     let near = End {
-        netns: NetnsName::host(),
+        netns: site.gateway.netns.clone(),
         dev: member.gateway_interface.clone(),
         addresses: gateway_addresses(network, member),
         routes: to_member(network, member),

@@ -376,7 +376,7 @@ fn an_uplink_that_nftables_cannot_name_is_refused() {
     let mut odd = world(true);
     run(&mut odd, &["ip link add 'a\"b' type dummy".parse().unwrap()]);
     let mut wanted = wanted(THREE, &odd);
-    wanted.uplink = Some("a\"b".parse().unwrap());
+    wanted.gateways[0].uplinks[0].interface = "a\"b".parse().unwrap();
     assert_eq!(compile(&wanted, &odd).unwrap_err(), CompileError::Uplink("a\"b".parse().unwrap()));
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv6Net};
 
-use super::{Builder, wire_mark};
+use super::{Builder, Site, wire_mark};
 use crate::model::{Address, Link, LinkKind, LinkName, Namespace, NetnsName};
 use crate::plan::link::{LinkSetting, NewKind, NewLink, VethPeer};
 use crate::plan::mark::{self, Mark};
@@ -16,28 +16,28 @@ const SMALLEST_MTU6: u32 = 1280;
 
 impl<'a> Builder<'a> {
     /// The bridge of a network, with the gateway's addresses.
-    pub(super) fn bridge(&mut self, network: &WantedNetwork) {
-        let (Some(name), host) = (&network.bridge, NetnsName::host()) else { return };
+    pub(super) fn bridge(&mut self, site: Site<'a>, network: &WantedNetwork) {
+        let (Some(name), netns) = (&network.bridge, &site.gateway.netns) else { return };
         let mark = Mark::network(&self.wanted.instance, &network.name);
-        let there = self.standing(&host, name);
+        let there = self.standing(netns, name);
         if there.is_none() {
             let mac = Some(names::mac(&self.wanted.instance, &network.name, None));
             let bridge = NewLink { mac, mtu: Some(network.mtu), group: mark::GROUP, ..NewLink::bridge(name.clone()) };
-            self.push(&host, Action::AddLink(bridge));
-            self.no_link_local(network, &host, name);
+            self.push(netns, Action::AddLink(bridge));
+            self.no_link_local(site, network, netns, name);
         }
-        self.mark(&host, there.map(|_| self.host), name, &mark);
-        self.mtu(&host, there, name, network.mtu);
+        self.mark(netns, there.map(|_| site.home), name, &mark);
+        self.mtu(netns, there, name, network.mtu);
         // Down, an interface loses its IPv6 addresses: it comes up first, so that the way back meets them all.
-        self.up(&host, there, name);
-        self.addresses(&host, there, &with_link_local(name, &network.gateways, false));
+        self.up(netns, there, name);
+        self.addresses(netns, there, &with_link_local(name, &network.gateways, false));
     }
 
     /// The wire of a member: born whole, with both ends where they belong.
-    pub(super) fn wire(&mut self, network: &'a WantedNetwork, member: &'a WantedMember) {
-        let host = NetnsName::host();
+    pub(super) fn wire(&mut self, site: Site<'a>, network: &'a WantedNetwork, member: &'a WantedMember) {
+        let netns = &site.gateway.netns;
         let mark = wire_mark(self.wanted, network, member);
-        let near = self.standing(&host, &member.gateway_interface);
+        let near = self.standing(netns, &member.gateway_interface);
         let far = self.standing(&member.netns, &member.interface);
         if near.is_none() {
             let mac = |member| Some(names::mac(&self.wanted.instance, &network.name, member));
@@ -54,33 +54,34 @@ impl<'a> Builder<'a> {
                 group: mark::GROUP,
                 ..NewLink::new(member.gateway_interface.clone(), NewKind::Veth(peer))
             };
-            self.push(&host, Action::AddLink(wire));
-            self.no_link_local(network, &host, &member.gateway_interface);
-            self.no_link_local(network, &member.netns, &member.interface);
+            self.push(netns, Action::AddLink(wire));
+            self.no_link_local(site, network, netns, &member.gateway_interface);
+            self.no_link_local(site, network, &member.netns, &member.interface);
         }
-        self.mark(&host, near.map(|_| self.host), &member.gateway_interface, &mark);
+        self.mark(netns, near.map(|_| site.home), &member.gateway_interface, &mark);
         let inside = far.and_then(|_| self.world.namespace(&member.netns));
         self.mark(&member.netns, inside, &member.interface, &mark);
-        self.mtu(&host, near, &member.gateway_interface, network.mtu);
+        self.mtu(netns, near, &member.gateway_interface, network.mtu);
         self.mtu(&member.netns, far, &member.interface, network.mtu);
-        self.master(near, &member.gateway_interface, network.bridge.as_ref());
-        self.up(&host, near, &member.gateway_interface);
+        self.master(site, near, &member.gateway_interface, network.bridge.as_ref());
+        self.up(netns, near, &member.gateway_interface);
         self.up(&member.netns, far, &member.interface);
     }
 
     /// The addresses at both ends of a member's wire.
-    pub(super) fn member_addresses(&mut self, network: &WantedNetwork, member: &WantedMember) {
-        let near = self.standing(&NetnsName::host(), &member.gateway_interface);
-        self.addresses(&NetnsName::host(), near, &gateway_addresses(network, member));
+    pub(super) fn member_addresses(&mut self, site: Site<'a>, network: &WantedNetwork, member: &WantedMember) {
+        let netns = &site.gateway.netns;
+        let near = self.standing(netns, &member.gateway_interface);
+        self.addresses(netns, near, &gateway_addresses(network, member));
         let far = self.standing(&member.netns, &member.interface);
         self.addresses(&member.netns, far, &own_addresses(network, member));
     }
 
     /// Keeps a new interface from giving itself a link-local address: it would not be usable for a second or two, while
     /// it is looked for on the link. Those that IPv6 needs are given with the others.
-    fn no_link_local(&mut self, network: &WantedNetwork, netns: &NetnsName, name: &LinkName) {
+    fn no_link_local(&mut self, site: Site<'a>, network: &WantedNetwork, netns: &NetnsName, name: &LinkName) {
         // Without IPv6 in the kernel, or below its smallest MTU, there is nothing to keep off.
-        let has_ipv6 = self.host.links.iter().any(|link| !link.settings6.is_empty());
+        let has_ipv6 = site.home.links.iter().any(|link| !link.settings6.is_empty());
         if has_ipv6 && network.mtu >= SMALLEST_MTU6 {
             let (setting, before) = (LinkSetting::LinkLocalAddress(false), Some(LinkSetting::LinkLocalAddress(true)));
             self.push(netns, Action::SetLink { name: name.clone(), setting, before });
@@ -112,13 +113,13 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn master(&mut self, there: Option<&Link>, name: &LinkName, bridge: Option<&LinkName>) {
+    fn master(&mut self, site: Site<'a>, there: Option<&Link>, name: &LinkName, bridge: Option<&LinkName>) {
         let index = there.and_then(|link| link.master);
-        let standing = |name: &LinkName| self.standing(&NetnsName::host(), name).is_some();
-        let before = index.and_then(|index| self.host.link(index)).map(|link| link.name.clone()).filter(standing);
+        let standing = |name: &LinkName| self.standing(&site.gateway.netns, name).is_some();
+        let before = index.and_then(|index| site.home.link(index)).map(|link| link.name.clone()).filter(standing);
         if before.as_ref() != bridge || (there.is_none() && bridge.is_some()) {
             let (setting, before) = (LinkSetting::Master(bridge.cloned()), Some(LinkSetting::Master(before)));
-            self.push(&NetnsName::host(), Action::SetLink { name: name.clone(), setting, before });
+            self.push(&site.gateway.netns, Action::SetLink { name: name.clone(), setting, before });
         }
     }
 
@@ -134,10 +135,10 @@ impl<'a> Builder<'a> {
     }
 
     /// Whether a wire stands as it is wanted: both ends ours, plugged into each other, under their names.
-    pub(super) fn intact(&self, network: &WantedNetwork, member: &WantedMember) -> bool {
+    pub(super) fn intact(&self, home: &'a Namespace, network: &WantedNetwork, member: &WantedMember) -> bool {
         let mark = Some(wire_mark(self.wanted, network, member));
-        let Some(near) = self.host.link_named(member.gateway_interface.as_str()) else { return false };
-        let Some((there, far)) = self.world.peer(self.host, near) else { return false };
+        let Some(near) = home.link_named(member.gateway_interface.as_str()) else { return false };
+        let Some((there, far)) = self.world.peer(home, near) else { return false };
         near.kind == LinkKind::Veth
             && mark::of_link(near) == mark
             && there.name == member.netns

@@ -22,8 +22,8 @@ pub(crate) fn plan(instance: &str, steps: &[Step]) -> String {
 
 /// What `up` says when it is done.
 pub(crate) fn up(wanted: &Wanted, done: usize) -> String {
-    let members: usize = wanted.networks.iter().map(|network| network.members.len()).sum();
-    let size = format!("{}, {}", count(wanted.networks.len(), "network"), count(members, "member"));
+    let members: usize = wanted.networks().map(|network| network.members.len()).sum();
+    let size = format!("{}, {}", count(wanted.networks().count(), "network"), count(members, "member"));
     if done == 0 {
         return format!("{} stands already ({size}).\n", wanted.instance);
     }
