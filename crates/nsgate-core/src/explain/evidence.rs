@@ -104,8 +104,7 @@ fn hop_text(netns: &Namespace, hop: &NextHop) -> String {
 
 /// A route is there.
 pub(super) fn route(netns: &Namespace, route: &Route) -> Evidence {
-    let text = format!("route: {}", route_text(netns, route));
-    Evidence::new(EvidenceKind::Route, &netns.name, text)
+    Evidence::new(EvidenceKind::Route, &netns.name, route_text(netns, route))
 }
 
 /// The connection stood, and how much of its data came through.

@@ -9,6 +9,7 @@ use crate::filter::{
 };
 use crate::model::ruleset::{Data, Expression, Hook, Table, Verdict as Rules, text};
 use crate::model::{LinkName, Namespace};
+use crate::plan::Plan;
 use crate::trace::{Leg, Sight, Way};
 
 /// Dropped before it was routed: at the device, or at prerouting.
@@ -54,15 +55,37 @@ fn verdict(loss: &Loss<'_>, passage: &Passage<'_>, hook: Hook, decision: Decisio
 /// With the rule that lets the packet pass, and how it is taken away again.
 fn with_mend(verdict: Verdict, mend: Option<let_pass::LetPass>, decision: &Decision<'_>) -> Verdict {
     let what = if decision.rule.is_some() { "rule" } else { "policy" };
-    let owner = owner(decision.table, decision.chain, decision.rule)
-        .map(|o| format!(" The {what} looks like {o}'s: change it there, or it comes back."))
-        .unwrap_or_default();
+    let owner = match owner(decision.table, decision.chain, decision.rule) {
+        // Docker sets the policy when it switches forwarding on, unless it is told not to (since 28.0).
+        Some("Docker") if decision.rule.is_none() => {
+            " The policy looks like Docker's, which sets it whenever it switches forwarding on; it leaves it alone with \
+             \"ip-forward-no-drop\": true in /etc/docker/daemon.json, and then everything is forwarded that no rule drops."
+                .to_owned()
+        }
+        Some(owner) => format!(" The {what} looks like {owner}'s: change it there, or it comes back."),
+        None => String::new(),
+    };
     match mend {
-        Some(mend) => verdict
-            .mended_by(mend.plan)
-            .undone_by(mend.undo)
-            .advised(format!("This lets this one flow pass, no more.{owner}")),
+        Some(mend) => {
+            let opened = opens(&mend.plan);
+            verdict.mended_by(mend.plan).undone_by(mend.undo).advised(format!("{opened}{owner}"))
+        }
         None => verdict,
+    }
+}
+
+/// What the rules of a mend let pass besides the probe.
+fn opens(plan: &Plan) -> &'static str {
+    let text = plan.commands().concat();
+    let flow = text.contains(" saddr ") || text.contains(" -s ");
+    let answers = text.contains("established") || text.contains("ESTABLISHED");
+    match (flow, answers) {
+        (true, true) => {
+            "This lets this one flow pass, and answers to whatever was let through; leave out the source to let everybody in."
+        }
+        (true, false) => "This lets this one flow pass, no more; leave out the source to let everybody in.",
+        (false, true) => "This lets answers pass, to whatever was let through.",
+        (false, false) => "This lets such packets pass, whoever sends them.",
     }
 }
 
@@ -189,7 +212,8 @@ fn of_nearest(loss: &Loss<'_>, walk: &Walk<'_>, decision: &Decision<'_>) -> Opti
         here && near.differs.len() <= MOST && !near.differs.is_empty() && !near.differs.iter().any(of_a_flow)
     })?;
     let rule = text::rule_without_counts(near.table.family, &near.table.sets, near.rule);
-    let text = format!("the nearest rule that accepts, '{rule}' of chain {}, does not match", near.chain.name);
+    let accepts = if near.rule.expressions.iter().any(accepts) { "that accepts" } else { "on the way to an accept" };
+    let text = format!("the nearest rule {accepts}, '{rule}' of chain {}, does not match", near.chain.name);
     let (differs, found) = (near.differs.join(", "), loss.last?.header.text.clone());
     Some(Evidence::new(EvidenceKind::Ruleset, loss.here(), text).differs(differs, found))
 }
@@ -307,7 +331,7 @@ mod tests {
             "iifname \"eth9\" jump in\nip protocol icmp ip daddr 10.0.0.9 jump to_lan\nip daddr 10.0.0.8 jump other";
         let fixture =
             dropping_with(rules, "chain to_lan { oifname \"x\" accept\n }\nchain in { accept\n }\nchain other { }");
-        says(&fixture, "the nearest rule that accepts, 'ip protocol icmp ip daddr 10.0.0.9 jump to_lan'");
+        says(&fixture, "the nearest rule on the way to an accept, 'ip protocol icmp ip daddr 10.0.0.9 jump to_lan'");
         says(&fixture, "expected: Some(\"ip daddr 10.0.0.9\")");
     }
 
