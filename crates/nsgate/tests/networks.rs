@@ -365,6 +365,61 @@ fn what_nsgate_did_not_make_stays() {
 }
 
 #[test]
+fn routers_of_their_own_lead_out_by_a_bridge_and_by_one_another() {
+    test(|| {
+        uplink();
+        build(&[
+            "ip link add br-ex type bridge",
+            "ip link set br-ex addrgenmode none",
+            "ip link add ex1 type veth peer name w1 netns world",
+            "ip link set ex1 addrgenmode none",
+            "ip -n world link set w1 addrgenmode none",
+            "ip -n world addr add 203.0.113.1/24 dev w1",
+            "ip -n world addr add 2001:db8:113::1/64 dev w1 nodad",
+            "ip link set ex1 up",
+            "ip -n world link set w1 up",
+            "ip link set ex1 master br-ex",
+            "ip link set br-ex up",
+        ]);
+        let router = file("router", include_str!("../../../examples/router.toml"));
+        // A bridge's state is unknown until a port of its own first loses its carrier: whoever's that port is.
+        let up = |lines: BTreeSet<String>| -> BTreeSet<String> {
+            let known = |line: String| if line.contains("br-ex") { line.replace("Unknown", "Up") } else { line };
+            lines.into_iter().map(known).collect()
+        };
+        let before = up(everything());
+        let (_, errors) = ends(0, &["up", &router]);
+        assert_eq!(errors, "");
+        for (from, destination) in [
+            ("ns_1", "114.114.114.114"),
+            ("web-1", "114.114.114.114"),
+            ("web-1", "2001:db8:113::1"),
+            ("app-1", "114.114.114.114"),
+            ("app-1", "10.8.0.3"),
+            ("app-1", "10.0.0.11"),
+            ("web-1", "10.8.0.2"),
+            ("qrouter-8", "203.0.113.1"),
+        ] {
+            reaches(from, destination);
+        }
+        ends(0, &["check", &router]);
+        let stands = everything();
+        assert_eq!(json(0, &["up", &router, "--json"])["steps"], Value::Array(vec![]));
+        ends(0, &["status", &router]);
+        as_before(&stands);
+        // What drifts is mended: a whole router that went, and a wire.
+        build(&["ip netns del qrouter-8", "ip link del qrouter-7-br-ex"]);
+        ends(1, &["status", &router]);
+        ends(0, &["up", &router]);
+        reaches("app-1", "114.114.114.114");
+        reaches("web-1", "2001:db8:113::1");
+        ends(0, &["status", &router]);
+        ends(0, &["down", &router]);
+        assert_eq!(up(everything()), before);
+    });
+}
+
+#[test]
 fn bad_input_is_refused_before_anything_is_touched() {
     test(|| {
         uplink();

@@ -8,6 +8,7 @@ mod dismantle;
 mod filter;
 mod forwarding;
 mod routes;
+mod uplinks;
 mod wires;
 
 use std::collections::BTreeSet;
@@ -42,25 +43,37 @@ pub enum CompileError {
 
 /// What leads from this World to what is wanted.
 pub fn compile(wanted: &Wanted, world: &World) -> Result<Compiled, CompileError> {
-    let mut builder = Builder { wanted, world, result: Compiled::default(), gone: BTreeSet::new() };
-    let home = |gateway: &'_ WantedGateway| world.namespace(&gateway.netns).ok_or(CompileError::NoGateway);
-    builder.dismantle_strays();
-    for gateway in &wanted.gateways {
-        let site = Site { gateway, home: home(gateway)? };
-        for network in &gateway.networks {
-            builder.network(site, network);
-        }
+    if world.namespace(&NetnsName::host()).is_none() {
+        return Err(CompileError::NoGateway);
     }
-    for gateway in &wanted.gateways {
-        let site = Site { gateway, home: home(gateway)? };
-        builder.filter(site)?;
-        builder.forwarding(site);
+    let absent = wanted.gateways.iter().filter(|gateway| world.namespace(&gateway.netns).is_none());
+    let absent: Vec<Namespace> = absent.map(|gateway| Namespace::new(gateway.netns.clone(), 0)).collect();
+    let sites = wanted.gateways.iter().filter_map(|gateway| {
+        let home = world.namespace(&gateway.netns);
+        Some(Site { gateway, home: home.or_else(|| absent.iter().find(|netns| netns.name == gateway.netns))? })
+    });
+    let sites: Vec<Site<'_>> = sites.collect();
+    let mut builder = Builder { wanted, world, result: Compiled::default(), gone: BTreeSet::new() };
+    builder.dismantle_strays();
+    for site in sites.iter().filter(|site| !site.gateway.netns.is_host()) {
+        builder.namespace(&site.gateway.netns);
+    }
+    for site in &sites {
+        builder.uplinks(*site);
+        for network in &site.gateway.networks {
+            builder.network(*site, network);
+        }
+        builder.refusing_routes(*site);
+    }
+    for site in &sites {
+        builder.filter(*site)?;
+        builder.forwarding(*site);
     }
     builder.delete_namespaces();
     Ok(builder.result)
 }
 
-/// A gateway, and its namespace as it stands.
+/// A gateway, and its namespace as it stands: with nothing in it where it is still to be made.
 #[derive(Clone, Copy)]
 struct Site<'a> {
     gateway: &'a WantedGateway,
@@ -88,13 +101,14 @@ impl<'a> Builder<'a> {
         for member in &network.members {
             self.namespace(&member.netns);
             self.wire(site, network, member);
-            self.stray_routes(site, network, member);
+            let ends = routes::ends(site, network, member);
+            self.stray_routes(&ends);
             self.member_addresses(site, network, member);
-            self.missing_routes(site, network, member);
+            self.missing_routes(&ends);
         }
     }
 
-    /// A member's namespace; one that exists is used as it is.
+    /// The namespace of a member or a gateway; one that exists is used as it is.
     fn namespace(&mut self, name: &NetnsName) {
         let there = self.world.namespace(name);
         if there.is_none() {
@@ -106,6 +120,11 @@ impl<'a> Builder<'a> {
             self.mark(name, there, &LinkName::loopback(), &mark);
             self.up(name, there.and_then(|netns| netns.link_named("lo")), &LinkName::loopback());
         }
+    }
+
+    /// Whether a namespace is this instance's own: made, or still to be made.
+    fn is_own(&self, name: &NetnsName) -> bool {
+        !name.is_host() && self.world.namespace(name).is_none_or(|netns| self.made(netns))
     }
 
     /// Whether this instance made a namespace.
@@ -130,6 +149,8 @@ fn wire_mark(wanted: &Wanted, network: &WantedNetwork, member: &WantedMember) ->
     Mark::member(&wanted.instance, &network.name, member.netns.as_str())
 }
 
+#[cfg(test)]
+mod routers;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The marks that tell what nsgate made from what it did not.
 //!
-//! A link bears `nsgate:INSTANCE:NETWORK` or `nsgate:INSTANCE:NETWORK:MEMBER` as its alias and a group; a namespace that
+//! A link bears `nsgate:INSTANCE:NETWORK` or `nsgate:INSTANCE:NETWORK:MEMBER` as its alias and a group,
+//! the wire out of a gateway `nsgate:INSTANCE:@GATEWAY:WHERE`; a namespace that
 //! was made bears `nsgate:INSTANCE` on its loopback interface; routes and rules bear a protocol number, addresses too;
 //! an nftables table is called `nsgate-INSTANCE`. Only what bears a mark is ever removed.
 
@@ -16,6 +17,8 @@ pub const GROUP: u32 = 0x6e73;
 
 /// What every mark begins with.
 const WORD: &str = "nsgate";
+/// What a gateway's name begins with where else a network's would stand: no network is called so.
+const GATEWAY: char = '@';
 
 /// Who a link belongs to, as its alias says it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +44,11 @@ impl Mark {
         Self { member: Some(member.into()), ..Self::network(instance, network) }
     }
 
+    /// The mark of both ends of a wire that leads out of a gateway, to a bridge or to another gateway.
+    pub fn uplink(instance: &str, gateway: &str, to: &str) -> Self {
+        Self::member(instance, &format!("{GATEWAY}{gateway}"), to)
+    }
+
     /// What the whole is called.
     pub fn instance(&self) -> &str {
         &self.instance
@@ -48,7 +56,12 @@ impl Mark {
 
     /// The network, if the mark is of one.
     pub fn network_name(&self) -> Option<&str> {
-        self.network.as_deref()
+        self.network.as_deref().filter(|name| !name.starts_with(GATEWAY))
+    }
+
+    /// The gateway, if the mark is of a wire that leads out of one.
+    pub fn gateway_name(&self) -> Option<&str> {
+        self.network.as_deref()?.strip_prefix(GATEWAY)
     }
 
     /// The member, if the mark is of one.
@@ -106,7 +119,12 @@ mod tests {
 
     #[test]
     fn marks_read_back() {
-        for mark in [Mark::namespace("lab"), Mark::network("lab", "blue"), Mark::member("lab", "blue", "ns_1")] {
+        for mark in [
+            Mark::namespace("lab"),
+            Mark::network("lab", "blue"),
+            Mark::member("lab", "blue", "ns_1"),
+            Mark::uplink("lab", "r7", "br-ex"),
+        ] {
             assert_eq!(Mark::read(&mark.to_string()), Some(mark));
         }
         for foreign in ["", "uplink", "nsgate", "nsgate:", "nsgate:a:b:c:d", "nsgatex:a"] {

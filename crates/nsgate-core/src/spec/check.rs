@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use ipnet::IpNet;
 
-use super::{At, Diagnostic, Member, Network, SourceNat, Spec, expect};
+use super::{At, Diagnostic, Member, Network, SourceNat, Spec, expect, gateway};
 use crate::model::Family;
 
 /// The smallest MTU that carries a family (RFC 791, RFC 8200).
@@ -26,6 +26,7 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Diagnostic>) {
     }
     overlaps(spec, found);
     names(spec, found);
+    gateway::check(spec, found);
     expect::check(spec, found);
 }
 
@@ -66,11 +67,12 @@ fn overlaps(spec: &Spec, found: &mut Vec<Diagnostic>) {
     let all: Vec<(&Network, &At<IpNet>)> =
         spec.networks.iter().flat_map(|network| network.subnets.iter().map(move |net| (network, net))).collect();
     let mut sorted = all.clone();
-    sorted.sort_by_key(|(_, net)| (net.value.network(), net.value.prefix_len()));
+    let gateway = |network: &Network| network.gateway.as_ref().map(|at| at.value.clone());
+    sorted.sort_by_key(|(network, net)| (gateway(network), net.value.network(), net.value.prefix_len()));
     // Sorted by their first addresses, a range can only overlap the widest that began before it.
     let mut widest: Option<(&Network, &At<IpNet>)> = None;
     for (network, net) in sorted {
-        if let Some((other, before)) = widest
+        if let Some((other, before)) = widest.filter(|(other, _)| beside(other, network))
             && before.value.contains(&net.value.network())
         {
             let (at, first) = if net.span.start > before.span.start { (net, other) } else { (before, network) };
@@ -82,11 +84,17 @@ fn overlaps(spec: &Spec, found: &mut Vec<Diagnostic>) {
             );
             found.push(Diagnostic::error(&at.span, message).label("overlaps"));
         }
-        let wider = widest.is_none_or(|(_, before)| !before.value.contains(&net.value.network()));
+        let wider = widest
+            .is_none_or(|(other, before)| !beside(other, network) || !before.value.contains(&net.value.network()));
         if wider {
             widest = Some((network, net));
         }
     }
+}
+
+/// Whether two networks are behind the same gateway: others do not meet.
+fn beside(one: &Network, other: &Network) -> bool {
+    one.gateway.as_ref().map(|at| &at.value) == other.gateway.as_ref().map(|at| &at.value)
 }
 
 fn gateway_addresses(network: &Network, found: &mut Vec<Diagnostic>) {
@@ -202,7 +210,8 @@ fn names(spec: &Spec, found: &mut Vec<Diagnostic>) {
         }
     }
     let mut interfaces: BTreeMap<&str, String> = BTreeMap::new();
-    for uplink in spec.gateways.iter().filter_map(|gateway| gateway.uplink.as_ref()) {
+    let uplinks = spec.gateways.iter().flat_map(|gateway| &gateway.uplinks);
+    for uplink in uplinks.filter(|uplink| uplink.wire.is_none()).filter_map(|uplink| uplink.interface.as_ref()) {
         interfaces.insert(uplink.value.as_str(), "the uplink".into());
     }
     for (_, member) in &members {

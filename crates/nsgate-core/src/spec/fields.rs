@@ -89,6 +89,11 @@ pub(super) fn nearest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> O
 }
 
 impl<'a> Field<'a> {
+    /// One of several values under a key.
+    pub(super) fn item(key: &At<&'a str>, item: &'a Spanned<DeValue<'a>>) -> Self {
+        Self { key: key.clone(), value: item.get_ref(), span: item.span() }
+    }
+
     /// The value as a table.
     pub(super) fn table(&self, found: &mut Vec<Diagnostic>) -> Option<&'a DeTable<'a>> {
         match self.value {

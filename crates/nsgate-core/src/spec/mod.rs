@@ -8,21 +8,25 @@ mod check;
 mod diagnostic;
 mod expect;
 mod fields;
+mod gateway;
 pub(crate) mod names;
 mod read;
 mod resolve;
+mod route;
 
 use std::net::IpAddr;
 use std::ops::Range;
 
 use ipnet::IpNet;
 
-use crate::model::{LinkName, NetnsName};
+use crate::model::{LinkName, NetnsName, RouteKind};
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use expect::{Expectation, Expected, Host, Target, expected};
+pub use gateway::{End, Gateway, Uplink, Wire};
 pub use read::{LARGEST, read};
 pub use resolve::{Resolved, resolve};
+pub use route::Route;
 
 /// A value with its place in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,15 +48,6 @@ pub struct Spec {
     pub networks: Vec<Network>,
     /// Who must reach whom, and who must not.
     pub expectations: Vec<Expectation>,
-}
-
-/// The namespace that connects networks with the outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gateway {
-    /// What it is called: `host` is the namespace nsgate runs in.
-    pub name: At<String>,
-    /// The interface that leads outside; the one of the default route if it does not say.
-    pub uplink: Option<At<LinkName>>,
 }
 
 /// One network.
@@ -134,8 +129,12 @@ pub struct WantedGateway {
     pub name: String,
     /// Its namespace.
     pub netns: NetnsName,
-    /// The interfaces that lead outside.
+    /// What leads outside.
     pub uplinks: Vec<WantedUplink>,
+    /// The wires by which other gateways lead outside through this one.
+    pub transits: Vec<WantedTransit>,
+    /// Its routes besides those that follow from the rest.
+    pub routes: Vec<WantedRoute>,
     /// The networks behind it.
     pub networks: Vec<WantedNetwork>,
 }
@@ -145,6 +144,59 @@ pub struct WantedGateway {
 pub struct WantedUplink {
     /// Its name in the gateway's namespace.
     pub interface: LinkName,
+    /// How it is made; none: it exists.
+    pub wire: Option<WantedWire>,
+}
+
+/// The wire that an uplink is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedWire {
+    /// What the other end is called in marks: the bridge, or the other gateway.
+    pub to: String,
+    /// The namespace of the other end.
+    pub peer_netns: NetnsName,
+    /// The other end.
+    pub peer_interface: LinkName,
+    /// The bridge that the other end is a port of.
+    pub bridge: Option<LinkName>,
+    /// The gateway's addresses.
+    pub addresses: Vec<IpNet>,
+    /// The addresses of the other end.
+    pub peer_addresses: Vec<IpNet>,
+    /// The routers that default routes lead to.
+    pub via: Vec<IpAddr>,
+    /// The metric of those routes.
+    pub metric: u32,
+    /// Its MTU.
+    pub mtu: u32,
+}
+
+/// A wire by which another gateway leads outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedTransit {
+    /// The other gateway.
+    pub gateway: String,
+    /// This gateway's end.
+    pub interface: LinkName,
+    /// The subnets of the wire.
+    pub subnets: Vec<IpNet>,
+    /// What is behind the other gateway untranslated, and by which of its addresses it is reached.
+    pub behind: Vec<(IpNet, IpAddr)>,
+    /// How sources are translated towards the outside: those of the wire, and those behind it.
+    pub source_nat: SourceNat,
+}
+
+/// A route that the file gives a gateway or a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedRoute {
+    /// What it is for.
+    pub to: IpNet,
+    /// The router and the interface; none for a route that refuses.
+    pub hop: Option<(IpAddr, LinkName)>,
+    /// What it does with a packet.
+    pub kind: RouteKind,
+    /// The metric; 0 leaves it to the kernel.
+    pub metric: u32,
 }
 
 /// A network with nothing left open.

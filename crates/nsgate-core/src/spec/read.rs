@@ -7,15 +7,13 @@ use toml::de::{DeTable, DeValue};
 
 use super::fields::{self, Field, Fields};
 use super::{
-    At, Diagnostic, Expectation, Gateway, Kind, Member, Network, Severity, SourceNat, Spec, check, expect, names,
+    At, Diagnostic, Expectation, Gateway, Kind, Member, Network, Severity, SourceNat, Spec, check, expect, gateway,
+    names,
 };
 use crate::model::NetnsName;
 
 /// The largest file that is read, in bytes.
 pub const LARGEST: usize = 1 << 20;
-
-/// The gateway that is the namespace nsgate runs in.
-const HOST: &str = "host";
 
 /// Reads a specification; the diagnostics are in the order of the text. Without a specification one of them is an error.
 pub fn read(text: &str) -> (Option<Spec>, Vec<Diagnostic>) {
@@ -43,15 +41,23 @@ fn syntax(error: &toml::de::Error, text: &str) -> Diagnostic {
 fn spec(document: &DeTable<'_>, found: &mut Vec<Diagnostic>) -> Spec {
     let mut fields = Fields::new("the file", document);
     let name = fields.take("name").and_then(|field| instance(&field, found));
-    let mut gateways = fields.take("gateway").map(|field| gateways(&field, found)).unwrap_or_default();
-    if gateways.is_empty() {
-        gateways.push(Gateway { name: At { value: HOST.into(), span: 0..0 }, uplink: None });
-    }
-    let networks = fields.take("network").map(|field| networks(&field, found)).unwrap_or_default();
+    let mut gateways = fields.take("gateway").map(|field| gateway::read(&field, found)).unwrap_or_default();
+    let networks: Vec<Network> = fields.take("network").map(|field| networks(&field, found)).unwrap_or_default();
     let expectations = fields.take("expect").map(|field| expectations(&field, found)).unwrap_or_default();
     fields.not_yet(&["publish", "floating"], found);
     fields.finish(found);
+    if needs_host(&gateways, &networks) {
+        gateways.push(Gateway::host());
+    }
     Spec { name, gateways, networks, expectations }
+}
+
+/// Whether the namespace nsgate runs in is a gateway although the file does not describe it.
+fn needs_host(gateways: &[Gateway], networks: &[Network]) -> bool {
+    let mut upstream = gateways.iter().flat_map(Gateway::upstream);
+    let mut named = networks.iter().filter_map(|network| network.gateway.as_ref());
+    let meant = upstream.any(|(name, _)| name == gateway::HOST) || named.any(|at| at.value == gateway::HOST);
+    gateways.is_empty() || (meant && !gateways.iter().any(|gateway| gateway.name.value == gateway::HOST))
 }
 
 fn instance(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<At<String>> {
@@ -67,38 +73,6 @@ fn expectations(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Vec<Expectati
     field.tables(found).into_iter().filter_map(|table| expect::read(&table, found)).collect()
 }
 
-fn gateways(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Vec<Gateway> {
-    let mut all = Vec::new();
-    let Some(table) = field.table(found) else { return all };
-    for field in Fields::new("[gateway]", table).take_all() {
-        let name = field.key.value;
-        if name == HOST {
-            all.extend(host_gateway(&field, found));
-        } else {
-            let message = format!("the gateway '{name}': a router in a namespace of its own is not supported yet");
-            let hint = "the one gateway that can be described is [gateway.host], the namespace nsgate runs in";
-            found.push(Diagnostic::error(&field.key.span, message).label("not supported yet").hint(hint));
-        }
-    }
-    all
-}
-
-fn host_gateway(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<Gateway> {
-    let mut fields = Fields::new("[gateway.host]", field.table(found)?);
-    let uplink = fields.take("uplink").and_then(|field| match field.value {
-        DeValue::Table(_) => {
-            let message = "an uplink that is to be built is not supported yet";
-            let hint = "name an interface that exists: uplink = \"eth0\"";
-            found.push(Diagnostic::error(&field.span, message).label("not supported yet").hint(hint));
-            None
-        }
-        _ => field.name(found),
-    });
-    fields.not_yet(&["namespace"], found);
-    fields.finish(found);
-    Some(Gateway { name: At { value: HOST.into(), span: field.key.span.clone() }, uplink })
-}
-
 fn networks(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Vec<Network> {
     let Some(table) = field.table(found) else { return Vec::new() };
     let fields = Fields::new("[network]", table).take_all();
@@ -112,7 +86,10 @@ fn network(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<Network> {
     }
     let mut fields = Fields::new(format!("[network.{}]", name.value), field.table(found)?);
     let network = Network {
-        gateway: fields.take("gateway").and_then(|field| gateway_of_network(&field, found)),
+        gateway: fields.take("gateway").and_then(|field| {
+            let text = field.text(found)?;
+            Some(At { value: text.value.into(), span: text.span })
+        }),
         kind: fields.take("kind").and_then(|field| kind(&field, found)).unwrap_or_default(),
         subnets: fields.take("subnets").map(|field| subnets(&field, found)).unwrap_or_default(),
         gateway_addresses: fields.take("gateway-addresses").map(|field| addresses(&field, found)).unwrap_or_default(),
@@ -124,16 +101,6 @@ fn network(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<Network> {
     fields.not_yet(&["isolated", "routes", "dns"], found);
     fields.finish(found);
     Some(network)
-}
-
-fn gateway_of_network(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<At<String>> {
-    let text = field.text(found)?;
-    if text.value != HOST {
-        let message = format!("there is no gateway '{}'", text.value);
-        let hint = "write gateway = \"host\", or leave it out: other gateways are not supported yet";
-        found.push(Diagnostic::error(&text.span, message).label("unknown gateway").hint(hint));
-    }
-    Some(At { value: text.value.into(), span: text.span })
 }
 
 fn kind(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<Kind> {
@@ -162,6 +129,14 @@ fn addresses(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Vec<At<IpAddr>> 
     texts.iter().filter_map(|text| address(text, found)).collect()
 }
 
+/// An address, or a list of them.
+pub(super) fn one_or_more_addresses(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Vec<At<IpAddr>> {
+    if field.is_array() {
+        return addresses(field, found);
+    }
+    field.text(found).and_then(|text| address(&text, found)).into_iter().collect()
+}
+
 fn address(text: &At<&str>, found: &mut Vec<Diagnostic>) -> Option<At<IpAddr>> {
     if text.value.parse::<IpNet>().is_ok() {
         let plain = text.value.split('/').next().unwrap_or_default();
@@ -172,7 +147,7 @@ fn address(text: &At<&str>, found: &mut Vec<Diagnostic>) -> Option<At<IpAddr>> {
     fields::parse(text, "an address", "\"10.0.0.1\" or \"fd00:7::1\"", found)
 }
 
-fn source_nat(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<SourceNat> {
+pub(super) fn source_nat(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<SourceNat> {
     let texts = match field.value {
         DeValue::Table(_) => {
             let error = Diagnostic::error(&field.span, "a pool of translated addresses is not supported yet");
@@ -211,7 +186,7 @@ fn members(field: &Field<'_>, network: &str, found: &mut Vec<Diagnostic>) -> Vec
 
 fn member(field: &Field<'_>, network: &str, found: &mut Vec<Diagnostic>) -> Option<Member> {
     let title = format!("[network.{network}.member.{}]", field.key.value);
-    let name = fields::name::<NetnsName>(&field.key, found).filter(|name| plain(name, found));
+    let name = fields::name::<NetnsName>(&field.key, found).filter(|name| plain(name, "member", found));
     let mut fields = Fields::new(title, field.table(found)?);
     let addresses = fields.take("addresses").map(|field| addresses(&field, found)).unwrap_or_default();
     let interface = fields.take("interface").and_then(|field| field.name(found));
@@ -221,13 +196,13 @@ fn member(field: &Field<'_>, network: &str, found: &mut Vec<Diagnostic>) -> Opti
     Some(Member { name: name?, addresses, interface, gateway_interface })
 }
 
-/// A member is made under `/run/netns`, so its name must be one that can be made there.
-fn plain(name: &At<NetnsName>, found: &mut Vec<Diagnostic>) -> bool {
+/// A namespace is made under `/run/netns`, so its name must be one that can be made there.
+pub(super) fn plain(name: &At<NetnsName>, whose: &str, found: &mut Vec<Diagnostic>) -> bool {
     let fits = name.value.is_plain() && names::member(name.value.as_str());
     if !fits {
         let message = format!("'{}' cannot be the name of a namespace that is made", name.value);
         let hint = "take at most 128 bytes, without white space; 'host' is the namespace nsgate runs in";
-        found.push(Diagnostic::error(&name.span, message).label("not a name for a member").hint(hint));
+        found.push(Diagnostic::error(&name.span, message).label(format!("not a name for a {whose}")).hint(hint));
     }
     fits
 }

@@ -2,6 +2,8 @@
 //!
 //! What exists already keeps its names and addresses, so that adding a member never moves another one.
 
+mod uplinks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Range;
@@ -10,7 +12,7 @@ use ipnet::IpNet;
 
 use super::{
     At, Diagnostic, Gateway, Kind, Member, Network, SourceNat, Spec, Wanted, WantedGateway, WantedMember,
-    WantedNetwork, WantedUplink, fields, names,
+    WantedNetwork, WantedRoute, names, route,
 };
 use crate::model::{Family, Link, LinkName, Namespace, NetnsName, Route, RouteKind, TABLE_MAIN, World};
 use crate::plan::mark::{self, Mark};
@@ -43,16 +45,32 @@ pub fn resolve(spec: &Spec, instance: &str, world: &World) -> Resolved {
         found.push(Diagnostic::error(&(0..0), "the namespace of the gateway could not be read"));
         return Resolved { wanted: None, diagnostics: found };
     };
+    let absent = uplinks::absent(&spec.gateways, world);
+    let ordered = uplinks::outermost_first(&spec.gateways);
+    let first = Gateway::host();
+    let mut resolver = Resolver {
+        spec,
+        instance: &instance,
+        world,
+        gateway: &first,
+        home: host,
+        taken: BTreeMap::new(),
+        mtus: BTreeMap::new(),
+        found,
+    };
     let mut gateways = Vec::new();
-    for gateway in &spec.gateways {
-        let mut resolver =
-            Resolver { spec, instance: &instance, world, gateway, home: host, taken: taken(spec, host), found };
+    for gateway in ordered {
+        let name = &gateway.netns.value;
+        let home = world.namespace(name).or_else(|| absent.iter().find(|netns| netns.name == *name));
+        (resolver.gateway, resolver.home) = (gateway, home.unwrap_or(host));
         gateways.push(resolver.gateway());
-        found = resolver.found;
     }
+    let mut wanted = Wanted { instance: instance.clone(), gateways };
+    uplinks::connect(&mut wanted, &spec.gateways);
+    resolver.gateway_routes(&mut wanted);
+    let mut found = resolver.found;
     found.sort_by_key(|diagnostic| diagnostic.span.start);
     let usable = found.iter().all(|diagnostic| diagnostic.severity == super::Severity::Warning);
-    let wanted = Wanted { instance, gateways };
     Resolved { wanted: usable.then_some(wanted), diagnostics: found }
 }
 
@@ -64,27 +82,71 @@ struct Resolver<'a> {
     gateway: &'a Gateway,
     /// The gateway's namespace.
     home: &'a Namespace,
-    /// The names of interfaces in the gateway's namespace that are spoken for.
-    taken: BTreeSet<LinkName>,
+    /// The names of interfaces that are spoken for in each namespace.
+    taken: BTreeMap<NetnsName, BTreeSet<LinkName>>,
+    /// The MTU of what is behind each gateway.
+    mtus: BTreeMap<&'a str, u32>,
     found: Vec<Diagnostic>,
 }
 
 /// The names that no generated one may have: those given in the file and those that exist.
-fn taken(spec: &Spec, host: &Namespace) -> BTreeSet<LinkName> {
+fn taken(spec: &Spec, there: Option<&Namespace>) -> BTreeSet<LinkName> {
     let members = spec.networks.iter().flat_map(|network| &network.members);
-    let given = members.filter_map(|member| member.gateway_interface.as_ref()).map(|at| at.value.clone());
-    given.chain(host.links.iter().map(|link| link.name.clone())).collect()
+    let given = members.filter_map(|member| member.gateway_interface.as_ref());
+    let uplinks = spec.gateways.iter().flat_map(|gateway| &gateway.uplinks);
+    let peers = spec.gateways.iter().flat_map(Gateway::wires).filter_map(|wire| wire.peer_interface.as_ref());
+    let given = given.chain(uplinks.filter_map(|uplink| uplink.interface.as_ref())).chain(peers);
+    let standing = there.into_iter().flat_map(|netns| &netns.links).map(|link| link.name.clone());
+    given.map(|at| at.value.clone()).chain(standing).collect()
 }
 
 impl<'a> Resolver<'a> {
     fn gateway(&mut self) -> WantedGateway {
-        let uplink = self.uplink();
-        let networks: Vec<&Network> = self.networks().collect();
+        self.home_alias();
+        let uplinks = self.uplinks();
+        let mtu = self.narrowest(&uplinks);
+        self.mtus.insert(self.gateway.name.value.as_str(), mtu);
+        let networks: Vec<&'a Network> = self.networks().collect();
         WantedGateway {
             name: self.gateway.name.value.clone(),
             netns: self.home.name.clone(),
-            uplinks: uplink.iter().map(|link| WantedUplink { interface: link.name.clone() }).collect(),
-            networks: networks.into_iter().filter_map(|network| self.network(network, uplink)).collect(),
+            networks: networks.into_iter().filter_map(|network| self.network(network, mtu)).collect(),
+            transits: Vec::new(),
+            routes: Vec::new(),
+            uplinks,
+        }
+    }
+
+    /// A namespace has one name here: two gateways must not be the same by different ones.
+    fn home_alias(&mut self) {
+        let at = &self.gateway.netns;
+        if self.home.name != at.value {
+            let message = format!("'{}' is another name of the namespace '{}'", at.value, self.home.name);
+            self.found.push(Diagnostic::error(&at.span, message).label("not a name of its own"));
+        }
+    }
+
+    /// The routes that the file gives the gateways, each with the interface it leads out of.
+    fn gateway_routes(&mut self, wanted: &mut Wanted) {
+        for gateway in &mut wanted.gateways {
+            let described = self.spec.gateways.iter().find(|one| one.name.value == gateway.name);
+            for route in described.into_iter().flat_map(|one| &one.routes) {
+                let hop = route.via.as_ref().map(|at| (at, uplinks::link_towards(gateway, at.value)));
+                if let Some((at, None)) = hop {
+                    let message =
+                        format!("{} is on no link that nsgate makes for gateway '{}'", at.value, gateway.name);
+                    let hint = "name a member, or a router on one of its uplinks";
+                    self.found.push(Diagnostic::error(&at.span, message).label("not reached").hint(hint));
+                    continue;
+                }
+                let there = self.world.namespace(&gateway.netns);
+                if hop.is_none() && !there.is_none_or(|netns| self.made(netns)) {
+                    let message = format!("'{}' is not nsgate's: such a route would outlive it there", gateway.netns);
+                    self.found.push(Diagnostic::error(&route.to.span, message).label("not made by nsgate"));
+                    continue;
+                }
+                gateway.routes.push(wanted_route(route, hop.and_then(|(at, dev)| Some((at.value, dev?)))));
+            }
         }
     }
 
@@ -94,32 +156,7 @@ impl<'a> Resolver<'a> {
         self.spec.networks.iter().filter(move |network| network.gateway.as_ref().is_none_or(|at| at.value == *name))
     }
 
-    /// The uplink: the one that is named, or the one of the default route.
-    fn uplink(&mut self) -> Option<&'a Link> {
-        let Some(at) = &self.gateway.uplink else {
-            let default = default_link(self.home);
-            let needed = self.networks().find(|network| network.source_nat != SourceNat::None);
-            if let (None, Some(network)) = (default, needed) {
-                let message = "there is no default route, so nothing says which interface leads outside";
-                let hint = "name it: uplink = \"eth0\" under [gateway.host]";
-                self.found.push(Diagnostic::error(&network.name.span, message).label("needs an uplink").hint(hint));
-            }
-            return default;
-        };
-        let link = self.home.link_named(at.value.as_str());
-        if link.is_none() {
-            let names = self.home.links.iter().map(|link| link.name.as_str()).filter(|name| *name != "lo");
-            let hint = match fields::nearest(at.value.as_str(), names.clone()) {
-                Some(near) => format!("did you mean '{near}'?"),
-                None => format!("the interfaces are: {}", names.collect::<Vec<_>>().join(", ")),
-            };
-            let message = format!("there is no interface '{}' in the namespace of the gateway", at.value);
-            self.found.push(Diagnostic::error(&at.span, message).label("does not exist").hint(hint));
-        }
-        link
-    }
-
-    fn network(&mut self, network: &'a Network, uplink: Option<&Link>) -> Option<WantedNetwork> {
+    fn network(&mut self, network: &'a Network, mtu: u32) -> Option<WantedNetwork> {
         self.overlaps(network);
         let subnets: Vec<IpNet> = network.subnets.iter().map(|at| at.value).collect();
         let gateways: Vec<IpNet> = subnets.iter().filter_map(|net| gateway_address(network, *net)).collect();
@@ -136,8 +173,7 @@ impl<'a> Resolver<'a> {
         let mut free = Free::new(network, &gateways);
         self.keep(network, &mut free);
         let members = network.members.iter().filter_map(|member| self.member(network, member, &mut free)).collect();
-        let mtu =
-            network.mtu.as_ref().map_or_else(|| uplink.map_or(ETHERNET, |link| link.mtu.min(ETHERNET)), |at| at.value);
+        let mtu = network.mtu.as_ref().map_or(mtu, |at| at.value);
         Some(WantedNetwork {
             name: network.name.value.clone(),
             bridge,
@@ -178,13 +214,15 @@ impl<'a> Resolver<'a> {
     fn source_nat(&mut self, network: &Network) {
         let SourceNat::Fixed(addresses) = &network.source_nat else { return };
         for at in addresses {
-            if self.home.holder(at.value).is_none() {
+            let own = self.gateway.wires().flat_map(|wire| &wire.addresses).any(|own| own.value.addr() == at.value);
+            if !own && self.home.holder(at.value).is_none() {
                 let message = format!(
                     "no interface holds {}, so answers come back only if the uplink's network routes it here",
                     at.value
                 );
                 let length = if at.value.is_ipv4() { 32 } else { 128 };
-                let device = self.gateway.uplink.as_ref().map_or("UPLINK", |at| at.value.as_str());
+                let named = self.gateway.uplinks.iter().find_map(|uplink| uplink.interface.as_ref());
+                let device = named.map_or("UPLINK", |at| at.value.as_str());
                 let hint = format!("if it does not: ip addr add {}/{length} dev {device}", at.value);
                 self.found.push(Diagnostic::warning(&at.span, message).label("held by nobody here").hint(hint));
             }
@@ -193,20 +231,22 @@ impl<'a> Resolver<'a> {
 
     fn bridge(&mut self, network: &Network) -> Option<LinkName> {
         let mark = Mark::network(self.instance, &network.name.value);
-        self.name(&mark, &format!("br-{}", network.name.value), &network.name.span)
+        self.name(&self.home.name, &mark, &format!("br-{}", network.name.value), &network.name.span)
     }
 
-    /// The name of one of our interfaces in the gateway's namespace: the one it has, or a new one.
-    fn name(&mut self, mark: &Mark, stem: &str, span: &Range<usize>) -> Option<LinkName> {
+    /// The name of one of our interfaces: the one it has, or a new one.
+    fn name(&mut self, netns: &NetnsName, mark: &Mark, stem: &str, span: &Range<usize>) -> Option<LinkName> {
         let text = mark.to_string();
-        let there = self.home.links.iter().find(|link| link.alias.as_deref() == Some(&text));
+        let space = self.world.namespace(netns);
+        let there = space.into_iter().flat_map(|netns| &netns.links).find(|link| link.alias.as_deref() == Some(&text));
         if let Some(link) = there {
             return Some(link.name.clone());
         }
-        let name = names::link(stem, &self.taken);
+        let taken = self.taken.entry(netns.clone()).or_insert_with(|| taken(self.spec, space));
+        let name = names::link(stem, taken);
         match &name {
             Some(name) => {
-                self.taken.insert(name.clone());
+                taken.insert(name.clone());
             }
             None => self.found.push(Diagnostic::error(span, "no free name for its interface was found")),
         }
@@ -240,7 +280,7 @@ impl<'a> Resolver<'a> {
                 self.interface_in_use(self.home, at);
                 at.value.clone()
             }
-            None => self.name(&mark, &format!("{}-{}", network.name.value, name.value), &name.span)?,
+            None => self.name(&self.home.name, &mark, &format!("{}-{}", network.name.value, name.value), &name.span)?,
         };
         let default = At { value: MEMBER_INTERFACE.parse().ok()?, span: name.span.clone() };
         let interface = member.interface.as_ref().unwrap_or(&default);
@@ -297,16 +337,21 @@ impl<'a> Resolver<'a> {
             return;
         }
         for family in Family::BOTH {
-            let wanted = addresses.iter().any(|net| Family::of(net.addr()) == family);
-            let there = default_route(netns, family).filter(|route| route.protocol != mark::PROTOCOL);
-            if let Some(route) = there.filter(|_| wanted) {
-                let router = route.next_hops.first().and_then(|hop| hop.gateway);
-                let through = router.map(|router| format!(" through {router}")).unwrap_or_default();
-                let message = format!("'{}' has a default route of its own{through}, for {family}", name.value);
-                let hint = format!("remove it: ip -n {} route del default", name.value);
-                self.found.push(Diagnostic::error(&name.span, message).label("leads elsewhere").hint(hint));
+            if addresses.iter().any(|net| Family::of(net.addr()) == family) {
+                self.leads_elsewhere(netns, family, &name.span);
             }
         }
+    }
+
+    /// Complains of a default route that is not ours where one is to be made.
+    fn leads_elsewhere(&mut self, netns: &Namespace, family: Family, span: &Range<usize>) {
+        let there = default_route(netns, family).filter(|route| route.protocol != mark::PROTOCOL);
+        let Some(route) = there else { return };
+        let router = route.next_hops.first().and_then(|hop| hop.gateway);
+        let through = router.map(|router| format!(" through {router}")).unwrap_or_default();
+        let message = format!("'{}' has a default route of its own{through}, for {family}", netns.name);
+        let hint = format!("remove it: ip -n {} route del default", netns.name);
+        self.found.push(Diagnostic::error(span, message).label("leads elsewhere").hint(hint));
     }
 
     fn interface_in_use(&mut self, netns: &Namespace, at: &At<LinkName>) {
@@ -326,10 +371,19 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Whether this instance made a namespace.
+    fn made(&self, netns: &Namespace) -> bool {
+        mark::of_namespace(netns).is_some_and(|mark| mark.instance() == self.instance)
+    }
+
     /// Whether this instance made an interface.
     fn ours(&self, link: &Link) -> bool {
         mark::of_link(link).is_some_and(|mark| mark.instance() == self.instance)
     }
+}
+
+fn wanted_route(route: &route::Route, hop: Option<(IpAddr, LinkName)>) -> WantedRoute {
+    WantedRoute { to: route.to.value, hop, kind: route.kind, metric: route.metric }
 }
 
 /// The interface of the default route: IPv4's, else IPv6's.

@@ -89,6 +89,7 @@ fn the_examples_are_complete() {
     for text in [include_str!("../../../../examples/article.toml"), include_str!("../../../../examples/bridge.toml")] {
         wanted(text, &world(""));
     }
+    wanted(include_str!("../../../../examples/router.toml"), &world("ip link add br-ex type bridge"));
 }
 
 #[test]
@@ -151,11 +152,7 @@ interface = "a-name-far-too-long"
 #[test]
 fn what_is_not_built_yet_is_said_never_passed_over() {
     let text = r#"[gateway.host]
-uplink = { bridge = "br-ex" }
-[gateway.qrouter-7]
-namespace = "qrouter-7"
 [network.red]
-gateway = "qrouter-7"
 subnets = ["10.0.0.0/24"]
 source-nat = { pool = ["203.0.113.5"] }
 member.web-1 = { rate = "100mbit" }
@@ -173,7 +170,52 @@ address = "203.0.113.20"
         ),
         "{found:?}"
     );
-    assert_eq!(places.len(), 7, "{places:?}");
+    assert_eq!(places.len(), 4, "{places:?}");
+}
+
+#[test]
+fn what_is_wrong_with_gateways_is_said_at_its_place() {
+    let text = r#"[gateway.a]
+uplink = { to = "b", addresses = ["10.255.0.2/30"], peer-addresses = ["10.254.0.1/30"] }
+[gateway.b]
+uplink = { to = "c", addresses = ["10.255.1.2/30"], via = ["10.255.9.1", "10.255.1.1", "10.255.1.1"] }
+[gateway.c]
+namespace = "d"
+uplink = [{ to = "a", addresses = ["10.255.2.2/30"] }, { to = "hots", addresses = ["10.255.3.2"] }, { via = "1.1.1.1" }]
+[gateway.d]
+uplink = { bridge = "br-ex", to = "a" }
+routes = [{ to = "10.0.0.1/8", via = "10.0.0.1" }, { to = "10.0.0.0/8" }, { to = "fd00::/8", via = "10.0.0.1" }]
+[gateway."e f"]
+[network.n]
+subnets = ["10.0.0.0/24"]
+member.b = {}
+[network.m]
+gateway = "dd"
+subnets = ["10.0.0.0/24"]
+"#;
+    refused(
+        text,
+        &[
+            "2:17 the uplinks of 'a' lead back to itself [leads in a circle]",
+            "2:71 10.254.0.1 is in no subnet of the gateway's own addresses [outside]",
+            "4:60 10.255.9.1 is in no subnet of the uplink's addresses [outside]",
+            "4:74 a second router for IPv4 [second of its family]",
+            "4:88 a second router for IPv4 [second of its family]",
+            "7:63 the gateway has no address on this uplink [addresses missing] -> add addresses = [\"203.0.113.5/24\"]",
+            "7:63 there is no gateway 'hots' [unknown gateway] -> describe it under [gateway.hots]",
+            "7:84 '10.255.3.2' is not an address with a prefix length [expected an address with a prefix length] -> write it like \"203.0.113.5/24\"",
+            "7:101 this uplink does not say where it leads [leads nowhere] -> say bridge = \"br-ex\" or to = \"host\", or name an interface that exists",
+            "8:10 'd' is the namespace of gateway 'c' already [claimed twice]",
+            "9:35 an uplink leads to a bridge or to a gateway [not to both]",
+            "10:18 10.0.0.1/8 is an address, not a subnet [has bits behind its prefix length] -> the subnet is \"10.0.0.0/8\"",
+            "10:52 a route has one of via, blackhole and unreachable [leads to none, or to several] -> write it like { to = \"10.9.0.0/16\", via = \"10.0.0.9\" }",
+            "10:100 10.0.0.1 is no router for fd00::/8 [of the other family]",
+            "11:10 'e f' cannot name a gateway [not a name for a gateway] -> take at most 63 letters, digits, '_', '-' and '.'",
+            "12:10 network 'n' does not say which gateway it is behind [gateway missing] -> add gateway = \"a\" or \"b\" or \"c\" or \"d\"",
+            "14:8 'b' is the namespace of gateway 'b' [claimed twice]",
+            "16:11 there is no gateway 'dd' [unknown gateway] -> did you mean 'd'?",
+        ],
+    );
 }
 
 #[test]

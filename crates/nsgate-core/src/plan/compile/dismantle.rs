@@ -29,6 +29,7 @@ impl<'a> Builder<'a> {
         let mut keep = BTreeSet::new();
         for gateway in &self.wanted.gateways {
             let Some(home) = self.world.namespace(&gateway.netns) else { continue };
+            keep.extend(self.standing_uplinks(gateway));
             for network in &gateway.networks {
                 if let Some(name) = &network.bridge {
                     let mark = Mark::network(&self.wanted.instance, &network.name);
@@ -113,7 +114,8 @@ impl<'a> Builder<'a> {
     /// The namespaces that this instance made and nobody wants any longer.
     pub(super) fn delete_namespaces(&mut self) {
         let members = self.wanted.networks().flat_map(|network| &network.members);
-        let wanted: BTreeSet<&NetnsName> = members.map(|member| &member.netns).collect();
+        let gateways = self.wanted.gateways.iter().map(|gateway| &gateway.netns);
+        let wanted: BTreeSet<&NetnsName> = members.map(|member| &member.netns).chain(gateways).collect();
         let world = self.world;
         for netns in world.namespaces.iter().filter(|netns| netns.name.is_plain()) {
             if self.made(netns) && !wanted.contains(&netns.name) {

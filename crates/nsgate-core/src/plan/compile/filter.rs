@@ -8,21 +8,18 @@ use std::fmt::Write;
 use ipnet::IpNet;
 
 use super::{Builder, CompileError, Site};
+use crate::model::Family;
 use crate::model::ruleset::{Command, Element, Ruleset, Set, Table, TableId, parse};
-use crate::model::{Family, LinkName};
 use crate::plan::mark;
 use crate::plan::step::Action;
-use crate::spec::{SourceNat, WantedGateway};
+use crate::spec::{SourceNat, WantedGateway, WantedUplink};
 
 impl Builder<'_> {
     /// The table of one gateway, as far as it differs.
     pub(super) fn filter(&mut self, site: Site<'_>) -> Result<(), CompileError> {
         let id = mark::table(&self.wanted.instance);
         let there = site.home.ruleset.table(id.family, &id.name);
-        let wanted = match site.gateway.uplinks.first() {
-            Some(uplink) => made(site.gateway, &id, &uplink.interface)?,
-            None => None,
-        };
+        let wanted = made(site.gateway, &id)?;
         if let Some((commands, undo)) = difference(&id, there, wanted.as_ref()) {
             self.push(&site.gateway.netns, Action::Nft { commands, undo: Some(undo) });
         }
@@ -31,14 +28,10 @@ impl Builder<'_> {
 }
 
 /// The wanted table: how it is made, and what it then is; none if nothing is translated.
-fn made(
-    gateway: &WantedGateway,
-    id: &TableId,
-    uplink: &LinkName,
-) -> Result<Option<(Vec<Command>, Table)>, CompileError> {
-    let Some(text) = text(gateway, id, uplink) else { return Ok(None) };
+fn made(gateway: &WantedGateway, id: &TableId) -> Result<Option<(Vec<Command>, Table)>, CompileError> {
+    let (Some(text), Some(first)) = (text(gateway, id), gateway.uplinks.first()) else { return Ok(None) };
     // Every other name in it was checked when the file was read.
-    let unfit = || CompileError::Uplink(uplink.clone());
+    let unfit = || CompileError::Uplink(first.interface.clone());
     let commands = commands(&text).ok_or_else(unfit)?;
     let mut ruleset = Ruleset::default();
     ruleset.apply(&commands).map_err(|_| unfit())?;
@@ -103,8 +96,8 @@ fn missing(set: &Set, from: &Set) -> Vec<Element> {
 }
 
 /// The table in nft's syntax; none if nothing is translated.
-fn text(gateway: &WantedGateway, id: &TableId, uplink: &LinkName) -> Option<String> {
-    if gateway.networks.iter().all(|network| network.source_nat == SourceNat::None) {
+fn text(gateway: &WantedGateway, id: &TableId) -> Option<String> {
+    if translated(gateway).all(|(_, _, nat)| *nat == SourceNat::None) {
         return None;
     }
     let mut text = format!("table {id} {{\n");
@@ -117,7 +110,8 @@ fn text(gateway: &WantedGateway, id: &TableId, uplink: &LinkName) -> Option<Stri
         let _ = writeln!(text, "set masquerade{version} {{ type {kind}; flags interval; {masked} }}");
     }
     text += "chain postrouting {\ntype nat hook postrouting priority srcnat; policy accept;\n";
-    for family in Family::BOTH {
+    let by = |uplink: &WantedUplink| Family::BOTH.map(|family| (uplink.interface.clone(), family));
+    for (uplink, family) in gateway.uplinks.iter().flat_map(by) {
         let (version, _, protocol) = words(family);
         let _ = writeln!(text, "oifname \"{uplink}\" snat {protocol} to {protocol} saddr map @snat{version}");
         let _ = writeln!(text, "oifname \"{uplink}\" {protocol} saddr @masquerade{version} masquerade");
@@ -134,11 +128,21 @@ fn words(family: Family) -> (&'static str, &'static str, &'static str) {
     }
 }
 
+/// Whose subnets leave by a gateway, and how they are translated: its networks', and those of gateways behind it.
+fn translated(gateway: &WantedGateway) -> impl Iterator<Item = (String, Vec<IpNet>, &SourceNat)> {
+    let networks = gateway.networks.iter().map(|one| (one.name.clone(), one.subnets.clone(), &one.source_nat));
+    let transits = gateway.transits.iter().map(|one| {
+        let behind = one.behind.iter().map(|(net, _)| *net);
+        (format!("@{}", one.gateway), one.subnets.iter().copied().chain(behind).collect(), &one.source_nat)
+    });
+    networks.chain(transits)
+}
+
 /// The subnets of a family that are translated, each as an element: to a fixed address, or masqueraded.
 fn translations(gateway: &WantedGateway, family: Family, fixed: bool) -> Vec<String> {
     let mut elements = Vec::new();
-    for network in &gateway.networks {
-        let target = match (&network.source_nat, fixed) {
+    for (owner, subnets, source_nat) in translated(gateway) {
+        let target = match (source_nat, fixed) {
             (SourceNat::Fixed(addresses), true) => {
                 let address = addresses.iter().find(|at| Family::of(at.value) == family);
                 let Some(at) = address else { continue };
@@ -147,8 +151,8 @@ fn translations(gateway: &WantedGateway, family: Family, fixed: bool) -> Vec<Str
             (SourceNat::Masquerade, false) => String::new(),
             _ => continue,
         };
-        let subnets = network.subnets.iter().filter(|net| Family::of(net.addr()) == family);
-        elements.extend(subnets.map(|net: &IpNet| format!("{net} comment \"{}\"{target}", network.name)));
+        let subnets = subnets.into_iter().filter(|net| Family::of(net.addr()) == family);
+        elements.extend(subnets.map(|net| format!("{net} comment \"{owner}\"{target}")));
     }
     elements
 }

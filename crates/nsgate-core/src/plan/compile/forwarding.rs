@@ -1,13 +1,13 @@
 //! Forwarding: switched on for the interfaces that need it, never for the whole host where the kernel can do otherwise.
 //!
 //! IPv4 asks the interface that a packet came in by, so a network's interfaces and the uplink (by which answers come)
-//! are enough. IPv6 asks the namespace; Linux 6.17 and later ask the interface too (`force_forwarding`). Where only the
+//! are enough. A namespace that nsgate made is switched as a whole. IPv6 asks the namespace; Linux 6.17 and later ask the interface too (`force_forwarding`). Where only the
 //! whole can be switched, the uplink is first told to go on taking router advertisements.
 
 use super::{Builder, Site};
 use crate::model::{Family, Link, LinkKind, LinkName, Setting, Sysctl};
 use crate::plan::step::Step;
-use crate::spec::{WantedGateway, WantedNetwork};
+use crate::spec::{WantedGateway, WantedNetwork, WantedTransit};
 
 /// The value of `accept_ra` that holds in spite of forwarding.
 const ACCEPT_ALWAYS: i32 = 2;
@@ -18,6 +18,10 @@ impl Builder<'_> {
         for family in Family::BOTH {
             let interfaces = interfaces(site.gateway, family);
             if interfaces.is_empty() {
+                continue;
+            }
+            if self.is_own(&site.gateway.netns) {
+                self.forward_all(site, family);
                 continue;
             }
             let known = |setting| site.home.links.iter().any(|link| link.setting(family, setting).is_some());
@@ -45,6 +49,17 @@ impl Builder<'_> {
         // What is ours vanishes with its interface; what is not must be put back one day.
         let foreign = there.is_some_and(|link| !self.ours(link));
         self.set(site, Sysctl::of_link(family, name, word), before, 1, foreign);
+    }
+
+    /// The switch of a whole namespace that is ours.
+    fn forward_all(&mut self, site: Site<'_>, family: Family) {
+        let name = match family {
+            Family::V4 => Sysctl::known("net.ipv4.ip_forward"),
+            Family::V6 => Sysctl::of_all(Family::V6, "forwarding"),
+        };
+        // A namespace that is still to be made may come with either value.
+        let before = site.home.sysctls.number(name.as_str()).unwrap_or(0);
+        self.set(site, name, i32::from(before != 0), 1, false);
     }
 
     /// The switch of the whole namespace, for kernels that have no other.
@@ -92,6 +107,8 @@ fn interfaces(gateway: &WantedGateway, family: Family) -> Vec<LinkName> {
             None => names.extend(network.members.iter().map(|member| member.gateway_interface.clone())),
         }
     }
+    let carries = |transit: &&WantedTransit| transit.subnets.iter().any(|net| Family::of(net.addr()) == family);
+    names.extend(gateway.transits.iter().filter(carries).map(|transit| transit.interface.clone()));
     if !names.is_empty() {
         names.extend(gateway.uplinks.iter().map(|uplink| uplink.interface.clone()));
     }

@@ -4,17 +4,17 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::wires::{gateway_addresses, loses_ipv4, own_addresses};
 use super::{Builder, Site};
-use crate::model::{Family, LinkName, Namespace, NetnsName, Route};
+use crate::model::{Family, LinkName, Namespace, NetnsName, Route, RouteKind};
 use crate::plan::mark;
 use crate::plan::step::{Action, Change, Hop, NewAddress, NewRoute};
-use crate::spec::{WantedMember, WantedNetwork};
+use crate::spec::{WantedMember, WantedNetwork, WantedRoute};
 
 impl Builder<'_> {
-    /// The routes at both ends of a member's wire that are not wanted go. They lean on addresses, so they go first; so do
+    /// The routes at both ends of a wire that are not wanted go. They lean on addresses, so they go first; so do
     /// those that the kernel would clear away.
-    pub(super) fn stray_routes(&mut self, site: Site<'_>, network: &WantedNetwork, member: &WantedMember) {
-        for end in ends(site, network, member) {
-            let cleared = self.cleared(&end);
+    pub(super) fn stray_routes(&mut self, ends: &[End]) {
+        for end in ends {
+            let cleared = self.cleared(end);
             for gone in self.own_routes(&end.netns, &end.dev) {
                 if !end.routes.contains(&gone) || cleared == Some(gone.family()) {
                     self.push(&end.netns, Action::Route(Change::Delete, gone));
@@ -23,16 +23,38 @@ impl Builder<'_> {
         }
     }
 
-    /// The routes at both ends of a member's wire that are missing come.
-    pub(super) fn missing_routes(&mut self, site: Site<'_>, network: &WantedNetwork, member: &WantedMember) {
-        for end in ends(site, network, member) {
-            let cleared = self.cleared(&end);
+    /// The routes at both ends of a wire that are missing come.
+    pub(super) fn missing_routes(&mut self, ends: &[End]) {
+        for end in ends {
+            let cleared = self.cleared(end);
             let has = self.own_routes(&end.netns, &end.dev);
-            for new in end.routes {
-                if !has.contains(&new) || cleared == Some(new.family()) {
-                    self.push(&end.netns, Action::Route(Change::Add, new));
+            for new in &end.routes {
+                if !has.contains(new) || cleared == Some(new.family()) {
+                    self.push(&end.netns, Action::Route(Change::Add, new.clone()));
                 }
             }
+        }
+    }
+
+    /// The routes that refuse, in a namespace that is ours: whatever else of ours refuses there goes.
+    pub(super) fn refusing_routes(&mut self, site: Site<'_>) {
+        let netns = &site.gateway.netns;
+        if !self.is_own(netns) {
+            return;
+        }
+        let refuses = |route: &&Route| route.protocol == mark::PROTOCOL && route.kind != RouteKind::Unicast;
+        let bare = |route: NewRoute| NewRoute { hops: Vec::new(), ..route };
+        let has: Vec<NewRoute> =
+            site.home.routes.iter().filter(refuses).map(|route| bare(as_new(site.home, route))).collect();
+        let refusing = site.gateway.routes.iter().filter(|route| route.hop.is_none());
+        let wanted: Vec<NewRoute> = refusing
+            .map(|route| ours(NewRoute { metric: route.metric, ..NewRoute::refusing(route.kind, route.to) }))
+            .collect();
+        for gone in has.iter().filter(|route| !wanted.contains(route)) {
+            self.push(netns, Action::Route(Change::Delete, gone.clone()));
+        }
+        for new in wanted.into_iter().filter(|route| !has.contains(route)) {
+            self.push(netns, Action::Route(Change::Add, new));
         }
     }
 
@@ -56,21 +78,21 @@ impl Builder<'_> {
     }
 }
 
-/// One end of a member's wire, with what is wanted there.
-struct End {
-    netns: NetnsName,
-    dev: LinkName,
-    addresses: Vec<NewAddress>,
-    routes: Vec<NewRoute>,
+/// One end of a wire, or a bridge, with what is wanted there.
+pub(super) struct End {
+    pub(super) netns: NetnsName,
+    pub(super) dev: LinkName,
+    pub(super) addresses: Vec<NewAddress>,
+    pub(super) routes: Vec<NewRoute>,
 }
 
 /// Both ends of a member's wire.
-fn ends(site: Site<'_>, network: &WantedNetwork, member: &WantedMember) -> [End; 2] {
+pub(super) fn ends(site: Site<'_>, network: &WantedNetwork, member: &WantedMember) -> [End; 2] {
     let near = End {
         netns: site.gateway.netns.clone(),
         dev: member.gateway_interface.clone(),
         addresses: gateway_addresses(network, member),
-        routes: to_member(network, member),
+        routes: [to_member(network, member), given(&site.gateway.routes, &member.gateway_interface)].concat(),
     };
     let far = End {
         netns: member.netns.clone(),
@@ -79,6 +101,16 @@ fn ends(site: Site<'_>, network: &WantedNetwork, member: &WantedMember) -> [End;
         routes: from_member(network, member),
     };
     [near, far]
+}
+
+/// The routes of a file that lead out of this interface.
+pub(super) fn given(routes: &[WantedRoute], dev: &LinkName) -> Vec<NewRoute> {
+    let over = |route: &WantedRoute| {
+        let (via, _) = route.hop.as_ref().filter(|(_, over)| over == dev)?;
+        let new = NewRoute::through(route.to, *via, dev.clone());
+        Some(ours(NewRoute { metric: route.metric, ..new }))
+    };
+    routes.iter().filter_map(over).collect()
 }
 
 /// The gateway's routes to a member: one for each address where the wire is its own, none behind a bridge.
@@ -116,12 +148,12 @@ fn from_member(network: &WantedNetwork, member: &WantedMember) -> Vec<NewRoute> 
     routes
 }
 
-fn ours(route: NewRoute) -> NewRoute {
+pub(super) fn ours(route: NewRoute) -> NewRoute {
     NewRoute { protocol: mark::PROTOCOL, ..route }
 }
 
 /// The whole address space of a family.
-fn everything(family: Family) -> IpNet {
+pub(super) fn everything(family: Family) -> IpNet {
     match family {
         Family::V4 => IpNet::V4(Ipv4Net::default()),
         Family::V6 => IpNet::V6(Ipv6Net::default()),

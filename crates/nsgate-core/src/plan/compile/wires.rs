@@ -1,9 +1,11 @@
 //! Bridges and wires: made where they are missing, mended where they differ.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::slice;
 
 use ipnet::{IpNet, Ipv6Net};
 
+use super::routes::{End, given};
 use super::{Builder, Site, wire_mark};
 use crate::model::{Address, Link, LinkKind, LinkName, Namespace, NetnsName};
 use crate::plan::link::{LinkSetting, NewKind, NewLink, VethPeer};
@@ -24,13 +26,21 @@ impl<'a> Builder<'a> {
             let mac = Some(names::mac(&self.wanted.instance, &network.name, None));
             let bridge = NewLink { mac, mtu: Some(network.mtu), group: mark::GROUP, ..NewLink::bridge(name.clone()) };
             self.push(netns, Action::AddLink(bridge));
-            self.no_link_local(site, network, netns, name);
+            self.no_link_local(network.mtu, netns, name);
         }
         self.mark(netns, there.map(|_| site.home), name, &mark);
         self.mtu(netns, there, name, network.mtu);
         // Down, an interface loses its IPv6 addresses: it comes up first, so that the way back meets them all.
         self.up(netns, there, name);
-        self.addresses(netns, there, &with_link_local(name, &network.gateways, false));
+        let end = End {
+            netns: netns.clone(),
+            dev: name.clone(),
+            addresses: with_link_local(name, &network.gateways, false),
+            routes: given(&site.gateway.routes, name),
+        };
+        self.stray_routes(slice::from_ref(&end));
+        self.addresses(netns, there, &end.addresses);
+        self.missing_routes(slice::from_ref(&end));
     }
 
     /// The wire of a member: born whole, with both ends where they belong.
@@ -55,15 +65,15 @@ impl<'a> Builder<'a> {
                 ..NewLink::new(member.gateway_interface.clone(), NewKind::Veth(peer))
             };
             self.push(netns, Action::AddLink(wire));
-            self.no_link_local(site, network, netns, &member.gateway_interface);
-            self.no_link_local(site, network, &member.netns, &member.interface);
+            self.no_link_local(network.mtu, netns, &member.gateway_interface);
+            self.no_link_local(network.mtu, &member.netns, &member.interface);
         }
         self.mark(netns, near.map(|_| site.home), &member.gateway_interface, &mark);
         let inside = far.and_then(|_| self.world.namespace(&member.netns));
         self.mark(&member.netns, inside, &member.interface, &mark);
         self.mtu(netns, near, &member.gateway_interface, network.mtu);
         self.mtu(&member.netns, far, &member.interface, network.mtu);
-        self.master(site, near, &member.gateway_interface, network.bridge.as_ref());
+        self.master(netns, near, &member.gateway_interface, network.bridge.as_ref());
         self.up(netns, near, &member.gateway_interface);
         self.up(&member.netns, far, &member.interface);
     }
@@ -79,10 +89,10 @@ impl<'a> Builder<'a> {
 
     /// Keeps a new interface from giving itself a link-local address: it would not be usable for a second or two, while
     /// it is looked for on the link. Those that IPv6 needs are given with the others.
-    fn no_link_local(&mut self, site: Site<'a>, network: &WantedNetwork, netns: &NetnsName, name: &LinkName) {
+    pub(super) fn no_link_local(&mut self, mtu: u32, netns: &NetnsName, name: &LinkName) {
         // Without IPv6 in the kernel, or below its smallest MTU, there is nothing to keep off.
-        let has_ipv6 = site.home.links.iter().any(|link| !link.settings6.is_empty());
-        if has_ipv6 && network.mtu >= SMALLEST_MTU6 {
+        let mut links = self.world.namespaces.iter().flat_map(|netns| &netns.links);
+        if links.any(|link| !link.settings6.is_empty()) && mtu >= SMALLEST_MTU6 {
             let (setting, before) = (LinkSetting::LinkLocalAddress(false), Some(LinkSetting::LinkLocalAddress(true)));
             self.push(netns, Action::SetLink { name: name.clone(), setting, before });
         }
@@ -106,25 +116,33 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn mtu(&mut self, netns: &NetnsName, there: Option<&Link>, name: &LinkName, mtu: u32) {
+    pub(super) fn mtu(&mut self, netns: &NetnsName, there: Option<&Link>, name: &LinkName, mtu: u32) {
         if let Some(link) = there.filter(|link| link.mtu != mtu) {
             let (setting, before) = (LinkSetting::Mtu(mtu), Some(LinkSetting::Mtu(link.mtu)));
             self.push(netns, Action::SetLink { name: name.clone(), setting, before });
         }
     }
 
-    fn master(&mut self, site: Site<'a>, there: Option<&Link>, name: &LinkName, bridge: Option<&LinkName>) {
+    /// Makes an interface a port of this bridge, or of none.
+    pub(super) fn master(
+        &mut self,
+        netns: &NetnsName,
+        there: Option<&Link>,
+        name: &LinkName,
+        bridge: Option<&LinkName>,
+    ) {
         let index = there.and_then(|link| link.master);
-        let standing = |name: &LinkName| self.standing(&site.gateway.netns, name).is_some();
-        let before = index.and_then(|index| site.home.link(index)).map(|link| link.name.clone()).filter(standing);
+        let space = self.world.namespace(netns);
+        let standing = |name: &LinkName| self.standing(netns, name).is_some();
+        let before = index.and_then(|index| space?.link(index)).map(|link| link.name.clone()).filter(standing);
         if before.as_ref() != bridge || (there.is_none() && bridge.is_some()) {
             let (setting, before) = (LinkSetting::Master(bridge.cloned()), Some(LinkSetting::Master(before)));
-            self.push(&site.gateway.netns, Action::SetLink { name: name.clone(), setting, before });
+            self.push(netns, Action::SetLink { name: name.clone(), setting, before });
         }
     }
 
     /// The addresses of one of our interfaces. Of those it has besides, only ours go.
-    fn addresses(&mut self, netns: &NetnsName, there: Option<&Link>, wanted: &[NewAddress]) {
+    pub(super) fn addresses(&mut self, netns: &NetnsName, there: Option<&Link>, wanted: &[NewAddress]) {
         let has: &[Address] = there.map_or(&[], |link| &link.addresses);
         for (link, stray) in there.into_iter().flat_map(|link| strays(link, wanted).map(move |stray| (link, stray))) {
             self.push(netns, Action::Address(Change::Delete, existing_address(&link.name, stray)));
@@ -194,7 +212,7 @@ fn is_link_local(net: IpNet) -> bool {
 
 /// The addresses, and a link-local one for those of IPv6: with the same last 64 bits as the first of them, so that it is
 /// alone on the link as they are.
-fn with_link_local(name: &LinkName, addresses: &[IpNet], no_prefix_route: bool) -> Vec<NewAddress> {
+pub(super) fn with_link_local(name: &LinkName, addresses: &[IpNet], no_prefix_route: bool) -> Vec<NewAddress> {
     let mut all = addresses.to_vec();
     let first = addresses.iter().find_map(|net| match net {
         IpNet::V6(net) => Some(net),
