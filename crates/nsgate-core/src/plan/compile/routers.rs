@@ -99,8 +99,6 @@ fn what_drifts_at_a_router_is_mended() {
         "ip netns exec qrouter-7 sysctl -w net.ipv4.ip_forward=0",
         "nft delete table inet nsgate-lab",
     ] {
-        let line =
-            if line.ends_with("sysctl") { "ip netns exec qrouter-7 sysctl -w net.ipv4.ip_forward=0" } else { line };
         let mut drifted = after.clone();
         run(&mut drifted, &[line.parse().unwrap()]);
         let plan = compiled(ROUTERS, &drifted).plan;
