@@ -16,11 +16,17 @@ use super::judge::{Outcome, judge};
 /// The hidden task that runs inside.
 pub(crate) const INSIDE: &str = "scenario-inside";
 
-/// The scenario's own probe; `SCENARIO_DIR` is what the scenarios' `run` exports.
+/// The scenario's own probe; `SCENARIO_DIR` is what the scenarios' `run` exports, `CASE` and `CASES` what that of `cases`
+/// does.
 const PROBE: &str = r#"
-. "$SCENARIO_DIR/../lib.sh"; set +e
-read -r from rest <"$SCENARIO_DIR/probe"
-on "$from" "$PYTHON" -S "$SCENARIOS/helper.py" probe $rest
+if [ -n "${CASE:-}" ]; then
+    . "$CASES/words.sh"; folder=$CASE; actor=$CASES/actor.py
+else
+    . "$SCENARIO_DIR/../lib.sh"; folder=$SCENARIO_DIR; actor=$SCENARIOS/helper.py
+fi
+set +e
+read -r from rest <"$folder/probe"
+on "$from" "$PYTHON" -S "$actor" probe $rest
 "#;
 
 /// Inside: `NSGATE trace FROM DEST ...`; prints nsgate's answer with `mend` added.

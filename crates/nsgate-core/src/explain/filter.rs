@@ -49,11 +49,11 @@ fn verdict(loss: &Loss<'_>, passage: &Passage<'_>, hook: Hook, decision: Decisio
         verdict = besides.chain(of_mark(loss.netns, passage, &decision)).fold(verdict, Verdict::shown_by);
     }
     let mend = passage.at(hook).map(|walk| let_pass::let_pass(loss.netns, hook, &decision, &walk.after));
-    with_mend(verdict, mend, &decision)
+    with_mend(verdict, mend, &decision, loss.leg)
 }
 
 /// With the rule that lets the packet pass, and how it is taken away again.
-fn with_mend(verdict: Verdict, mend: Option<let_pass::LetPass>, decision: &Decision<'_>) -> Verdict {
+fn with_mend(verdict: Verdict, mend: Option<let_pass::LetPass>, decision: &Decision<'_>, leg: Leg) -> Verdict {
     let what = if decision.rule.is_some() { "rule" } else { "policy" };
     let owner = match owner(decision.table, decision.chain, decision.rule) {
         // Docker sets the policy when it switches forwarding on, unless it is told not to (since 28.0).
@@ -67,7 +67,7 @@ fn with_mend(verdict: Verdict, mend: Option<let_pass::LetPass>, decision: &Decis
     };
     match mend {
         Some(mend) => {
-            let opened = opens(&mend.plan);
+            let opened = opens(&mend.plan, leg);
             verdict.mended_by(mend.plan).undone_by(mend.undo).advised(format!("{opened}{owner}"))
         }
         None => verdict,
@@ -75,7 +75,7 @@ fn with_mend(verdict: Verdict, mend: Option<let_pass::LetPass>, decision: &Decis
 }
 
 /// What the rules of a mend let pass besides the probe.
-fn opens(plan: &Plan) -> &'static str {
+fn opens(plan: &Plan, leg: Leg) -> &'static str {
     let text = plan.commands().concat();
     let flow = text.contains(" saddr ") || text.contains(" -s ");
     let answers = text.contains("established") || text.contains("ESTABLISHED");
@@ -83,6 +83,7 @@ fn opens(plan: &Plan) -> &'static str {
         (true, true) => {
             "This lets this one flow pass, and answers to whatever was let through; leave out the source to let everybody in."
         }
+        (true, false) if leg == Leg::Answer => "This lets the answers of this one host pass, no more.",
         (true, false) => "This lets this one flow pass, no more; leave out the source to let everybody in.",
         (false, true) => "This lets answers pass, to whatever was let through.",
         (false, false) => "This lets such packets pass, whoever sends them.",
@@ -333,6 +334,20 @@ mod tests {
             dropping_with(rules, "chain to_lan { oifname \"x\" accept\n }\nchain in { accept\n }\nchain other { }");
         says(&fixture, "the nearest rule on the way to an accept, 'ip protocol icmp ip daddr 10.0.0.9 jump to_lan'");
         says(&fixture, "expected: Some(\"ip daddr 10.0.0.9\")");
+    }
+
+    #[test]
+    fn answers_are_let_pass_in_front_of_what_drops_them() {
+        let rules = "oifname \"veth3\" drop\noifname \"eth2\" drop";
+        let mut fixture = dropping("accept", rules, None);
+        let table = "table inet mine { chain f { type filter hook forward priority 0; policy accept;";
+        fixture.netns("host").ruleset = Ruleset::from_text(&format!("{table}\n{rules}\n}} }}")).unwrap();
+        for (handle, rule) in (1..).zip(&mut fixture.netns("host").ruleset.tables[0].chains[0].rules) {
+            rule.handle = handle;
+        }
+        let line = fixture.explained().fix.commands().concat();
+        assert!(line.contains("insert rule inet mine f handle 1 ct state established,related accept"), "{line}");
+        assert!(line.contains("insert rule inet mine f handle 2 ip saddr 1.1.1.2"), "{line}");
     }
 
     #[test]

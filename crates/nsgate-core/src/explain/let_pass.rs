@@ -19,34 +19,49 @@ pub(super) struct LetPass {
     pub(super) undo: Vec<String>,
 }
 
-/// Accepts this one flow, and its answers where they would be dropped too, in front of what drops it.
+/// Accepts this one flow, and its answers where they would be dropped too, each in front of what drops it.
 pub(super) fn let_pass(netns: &Namespace, hook: Hook, decision: &Decision<'_>, subject: &Subject<'_>) -> LetPass {
     let answers = subject.connection == Connection::established();
     let answered = subject.connection != Connection::related();
+    let back = subject.answered();
+    let back = if answers {
+        Some(*decision)
+    } else {
+        answered.then(|| dropped(&back, hook)).flatten().filter(|d| same_engine(netns, d, decision))
+    };
     let legacy = netns.ruleset.is_legacy(decision.table);
     if legacy || kept_by_iptables(decision.table) {
-        let back = answers || answered && answer_is_dropped(subject, hook, decision);
         return LetPass { plan: iptables_accept(netns, hook, decision, subject, back, answers), undo: Vec::new() };
     }
-    let chain = format!("{} {} {}", decision.table.family.name(), decision.table.name, decision.chain.name);
-    let place = match decision.rule {
-        Some(rule) => format!("insert rule {chain} position {}", rule.handle),
-        None => format!("add rule {chain}"),
+    let chain = |d: &Decision<'_>| format!("{} {} {}", d.table.family.name(), d.table.name, d.chain.name);
+    let line = |d: &Decision<'_>, matches: String| {
+        let place = match d.rule {
+            Some(rule) => format!("insert rule {} position {}", chain(d), rule.handle),
+            None => format!("add rule {}", chain(d)),
+        };
+        format!("{place} {matches} accept comment \"{COMMENT}\"\n")
     };
-    let back = (answers || answered && answer_is_dropped(subject, hook, decision))
-        .then(|| "ct state established,related".to_string());
-    let flow = flow_text(subject).filter(|_| !answers);
-    let line = |matches: String| format!("{place} {matches} accept comment \"{COMMENT}\"\n");
-    let text: String = [back, flow].into_iter().flatten().map(line).collect();
+    let flow = flow_text(subject).filter(|_| !answers).map(|flow| line(decision, flow));
+    let answers = back.as_ref().map(|d| line(d, "ct state established,related".to_owned()));
+    let text: String = answers.into_iter().chain(flow).collect();
     let commands = parse::commands(&text, &netns.ruleset).unwrap_or_default();
     if commands.is_empty() {
         return LetPass { plan: Plan::default(), undo: Vec::new() };
     }
     let enter = if netns.name.is_host() { String::new() } else { format!("ip netns exec {} ", netns.name) };
-    let undo = format!(
+    let mut chains: Vec<String> = [Some(decision), back.as_ref()].into_iter().flatten().map(chain).collect();
+    chains.dedup();
+    let undo = chains.iter().map(|chain| format!(
         "{enter}nft -a list chain {chain} | sed -n 's/.*\"{COMMENT}\" # handle //p' | xargs -rn1 {enter}nft delete rule {chain} handle"
-    );
-    LetPass { plan: Plan::of(Step::new(&netns.name, Action::Nft { commands, undo: None })), undo: vec![undo] }
+    ));
+    let undo = undo.collect();
+    LetPass { plan: Plan::of(Step::new(&netns.name, Action::Nft { commands, undo: None })), undo }
+}
+
+/// Whether both are changed by the same program.
+fn same_engine(netns: &Namespace, one: &Decision<'_>, other: &Decision<'_>) -> bool {
+    let engine = |d: &Decision<'_>| (netns.ruleset.is_legacy(d.table), kept_by_iptables(d.table));
+    engine(one) == engine(other)
 }
 
 /// The same in a table that iptables keeps, in rules that it understands.
@@ -55,9 +70,31 @@ fn iptables_accept(
     hook: Hook,
     decision: &Decision<'_>,
     subject: &Subject<'_>,
-    back: bool,
+    back: Option<Decision<'_>>,
     answers: bool,
 ) -> Plan {
+    let accept = |decision: &Decision<'_>, source, destination, kind| {
+        let (chain, change) = place(hook, decision);
+        let rule = IptablesRule {
+            family: if decision.table.family == TableFamily::Ip6 { Family::V6 } else { Family::V4 },
+            legacy: netns.ruleset.is_legacy(decision.table),
+            table: decision.table.name.clone(),
+            chain,
+            source,
+            destination,
+            kind: Some(kind),
+            comment: COMMENT.into(),
+        };
+        Step::new(&netns.name, Action::Iptables(change, rule))
+    };
+    let flow = flow_of(subject).filter(|_| !answers);
+    let flow = flow.map(|(source, destination, kind)| accept(decision, source, destination, kind));
+    let back = back.map(|decision| accept(&decision, None, None, PacketKind::Established));
+    Plan { steps: flow.into_iter().chain(back).collect() }
+}
+
+/// Where a rule comes before a decision.
+fn place(hook: Hook, decision: &Decision<'_>) -> (String, IptablesChange) {
     // Docker keeps this chain for its users: it comes before its own rules, and it leaves it alone.
     let of_users = decision.table.chain("DOCKER-USER").filter(|chain| {
         let entered = decision.table.chain("FORWARD").is_some_and(|forward| forward.jumps_to(&chain.name));
@@ -67,25 +104,11 @@ fn iptables_accept(
         let at = decision.chain.rules.iter().position(|r| r.handle == rule.handle);
         at.and_then(|at| u32::try_from(at + 1).ok()).unwrap_or(1)
     };
-    let (chain, change) = match (of_users, decision.rule) {
-        (Some(chain), _) => (chain, IptablesChange::Insert(1)),
-        (None, Some(rule)) => (decision.chain, IptablesChange::Insert(number(rule))),
-        (None, None) => (decision.chain, IptablesChange::Append),
-    };
-    let rule = |source, destination, kind| IptablesRule {
-        family: if decision.table.family == TableFamily::Ip6 { Family::V6 } else { Family::V4 },
-        legacy: netns.ruleset.is_legacy(decision.table),
-        table: decision.table.name.clone(),
-        chain: chain.name.clone(),
-        source,
-        destination,
-        kind: Some(kind),
-        comment: COMMENT.into(),
-    };
-    let back = back.then(|| rule(None, None, PacketKind::Established));
-    let flow = flow_of(subject).filter(|_| !answers).map(|(source, destination, kind)| rule(source, destination, kind));
-    let step = |rule| Step::new(&netns.name, Action::Iptables(change, rule));
-    Plan { steps: flow.into_iter().chain(back).map(step).collect() }
+    match (of_users, decision.rule) {
+        (Some(chain), _) => (chain.name.clone(), IptablesChange::Insert(1)),
+        (None, Some(rule)) => (decision.chain.name.clone(), IptablesChange::Insert(number(rule))),
+        (None, None) => (decision.chain.name.clone(), IptablesChange::Append),
+    }
 }
 
 /// The addresses and the kind that hold for one flow only; of an error its type alone, since anybody on the way may have
@@ -102,11 +125,12 @@ fn flow_of(subject: &Subject<'_>) -> Option<(Option<IpAddr>, Option<IpAddr>, Pac
     Some((Some(ip.source), Some(ip.destination), kind))
 }
 
-/// Whether the same chain drops what comes back.
-fn answer_is_dropped(subject: &Subject<'_>, hook: Hook, decision: &Decision<'_>) -> bool {
-    let back = subject.answered();
-    let end = walk(&back, hook).end;
-    matches!(end, End::Lost(d) if d.chain.name == decision.chain.name && d.table.name == decision.table.name)
+/// What drops a packet at a hook, if anything does.
+fn dropped<'a>(subject: &Subject<'a>, hook: Hook) -> Option<Decision<'a>> {
+    match walk(subject, hook).end {
+        End::Lost(decision) => Some(decision),
+        _ => None,
+    }
 }
 
 /// The conditions that hold for one flow only.

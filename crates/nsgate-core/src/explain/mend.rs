@@ -135,6 +135,20 @@ fn translate(priority: &str, netns: &Namespace, out: &Link, source: IpAddr, stat
     }
 }
 
+/// Tracks what comes in by an interface in a zone, by a rule in a table of its own.
+pub(super) fn into_zone(netns: &Namespace, link: &Link, zone: u16) -> Plan {
+    let table = "inet nsgate-mend";
+    let text = format!(
+        "add table {table}\n\
+         add chain {table} prerouting {{ type filter hook prerouting priority -300; policy accept; }}\n\
+         add rule {table} prerouting iifname \"{}\" ct zone set {zone}\n",
+        link.name
+    );
+    let parsed = |text: &str| parse::commands(text, &Ruleset::default()).ok();
+    let undo = parsed(&format!("delete table {table}\n"));
+    parsed(&text).map(|commands| Plan::of(Step::new(&netns.name, Action::Nft { commands, undo }))).unwrap_or_default()
+}
+
 /// The network that a source belongs to as the gateway knows it: the prefix of the interface that leads to it.
 fn network_of(netns: &Namespace, out: &Link, source: IpAddr) -> IpNet {
     let inside = netns.links.iter().filter(|l| l.index != out.index).flat_map(|l| &l.addresses);
@@ -205,6 +219,14 @@ pub(super) fn forget_neighbour(netns: &Namespace, link: &Link, entry: &Neighbour
         proxy: entry.proxy,
     };
     Plan::of(Step::new(&netns.name, Action::Neighbour(Change::Delete, gone)))
+}
+
+/// Takes a neighbour entry away and makes it again, with the right link-layer address.
+pub(super) fn replace_neighbour(netns: &Namespace, link: &Link, entry: &Neighbour, right: Mac) -> Plan {
+    let forgotten = forget_neighbour(netns, link, entry);
+    let new = NewNeighbour::permanent(link.name.clone(), entry.address, right);
+    let new = Step::new(&netns.name, Action::Neighbour(Change::Add, new));
+    Plan { steps: forgotten.steps.into_iter().chain([new]).collect() }
 }
 
 /// Says who is behind a port of a bridge, or behind which remote end of a tunnel.

@@ -12,7 +12,8 @@ use crate::filter::Decision;
 use crate::model::lookup::look_up;
 use crate::model::ruleset::{Base, Expression, TableFamily};
 use crate::model::segment::Place as At;
-use crate::model::{Family, Link, LinkKind, Namespace, Neighbour, NeighbourState, Setting, Sysctl};
+use crate::model::{Family, Link, LinkKind, Namespace, Neighbour, NeighbourState, Setting, Sysctl, World};
+use crate::plan::Plan;
 use crate::trace::Way;
 
 /// The frame went to a link-layer address that is not the next hop's: by a wrong neighbour entry, or rewritten.
@@ -73,7 +74,31 @@ fn of_entry(loss: &Loss<'_>, turn: &Turn<'_>, link: &Link, entry: &Neighbour, ri
     if let Some(last) = loss.last {
         verdict = verdict.shown_by(evidence::seen(loss.world, last, " and was not taken"));
     }
-    verdict.mended_by(mend::forget_neighbour(netns, link, entry))
+    match &link.kind {
+        // Nobody is asked through a tunnel that sends nothing to all: what is not said is not known.
+        LinkKind::Vxlan { remote: None, .. } if !floods(netns, link) => {
+            verdict.mended_by(say_where(loss.world, netns, link, entry, right))
+        }
+        _ => verdict.mended_by(mend::forget_neighbour(netns, link, entry)),
+    }
+}
+
+/// Whether a VXLAN device has somebody to send to what it has no entry for.
+fn floods(netns: &Namespace, link: &Link) -> bool {
+    netns.forwarding.iter().any(|entry| entry.link == link.index && entry.mac == Mac([0; 6]))
+}
+
+/// The right entry in the place of the wrong one, and behind which end of the tunnel that link-layer address is.
+fn say_where(world: &World, netns: &Namespace, link: &Link, entry: &Neighbour, right: Mac) -> Plan {
+    let replaced = mend::replace_neighbour(netns, link, entry, right);
+    let known = netns.forwarding.iter().any(|there| there.link == link.index && there.mac == right);
+    let ends = world.namespaces.iter().filter(|there| there.name != netns.name).flat_map(|there| &there.links);
+    let end = ends.filter(|end| end.mac == Some(right)).find_map(|end| match end.kind {
+        LinkKind::Vxlan { local, .. } => local,
+        _ => None,
+    });
+    let forwarding = end.filter(|_| !known).map(|end| mend::add_forwarding(netns, link, right, Some(end)));
+    Plan { steps: replaced.steps.into_iter().chain(forwarding.into_iter().flat_map(|plan| plan.steps)).collect() }
 }
 
 fn of_frame(loss: &Loss<'_>, sender: &Namespace, owner: &At<'_>, used: Mac, right: Mac) -> Verdict {
@@ -305,6 +330,13 @@ mod tests {
         let (cause, place, object) = fixture.verdict();
         assert_eq!((cause.as_str(), place.as_str()), ("neighbour-wrong", "ns_1/vxlan10"));
         assert_eq!(object, "10.200.0.1 lladdr 02:00:00:00:0a:09 on vxlan10");
+        // Nobody can be asked by this tunnel: it is to be told who is where.
+        let expected = [
+            "ip -n ns_1 neigh del 10.200.0.1 lladdr 02:00:00:00:0a:09 dev vxlan10 nud permanent",
+            "ip -n ns_1 neigh add 10.200.0.1 lladdr 02:00:00:00:0a:01 dev vxlan10 nud permanent",
+            "bridge -n ns_1 fdb add 02:00:00:00:0a:01 dev vxlan10 dst 1.1.1.3",
+        ];
+        assert_eq!(fixture.explained().fix.commands(), expected);
     }
 
     /// `ns_1` has an address of no network, and asks for a router that nobody holds.

@@ -6,6 +6,7 @@ use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, rerou
 use crate::model::lookup::{Query, look_up};
 use crate::model::segment::Segment;
 use crate::model::{Link, Namespace, Route, RouteKind};
+use crate::plan::Plan;
 use crate::trace::Leg;
 
 /// A prefix on the way is too short or too long.
@@ -53,8 +54,8 @@ fn remote_looks_local(loss: &Loss<'_>) -> Option<Verdict> {
                     .differs("a route through a router", "on the link"),
             )
             .mended_by(match own {
-                Some(_) => reroute::through_router(loss.world, netns, link, asked),
-                None => reroute::without(loss.world, netns, route, asked),
+                Some(_) => or_to_holder(loss, netns, reroute::through_router(loss.world, netns, link, asked)),
+                None => or_to_holder(loss, netns, reroute::without(loss.world, netns, route, asked)),
             })
             .advised(match own {
                 Some(net) => format!(
@@ -66,6 +67,11 @@ fn remote_looks_local(loss: &Loss<'_>) -> Option<Verdict> {
                 None => "Take the route away, or give it the router that leads there.".to_string(),
             }),
     )
+}
+
+/// This mend, or where there is none, a way to whoever holds the destination.
+fn or_to_holder(loss: &Loss<'_>, netns: &Namespace, mend: Plan) -> Plan {
+    if mend.is_empty() { reroute::to_holder(loss.world, netns, loss.destination) } else { mend }
 }
 
 /// A packet was sent away by another interface, though its destination is on a wire of this very namespace.

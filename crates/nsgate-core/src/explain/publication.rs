@@ -303,6 +303,7 @@ fn publish_elsewhere(
     let here = held.then(|| publish::port_of_service(loss, target.0)).flatten();
     let here = here.map(|port| SocketAddr::new(target.0, port));
     let found = here.or_else(|| publish::service_inside(loss, gateway, target.1?));
+    let found = found.or_else(|| publish::service_beside(loss, gateway, SocketAddr::new(target.0, target.1?)));
     found.map(|to| publish_to(loss, gateway, request, to)).unwrap_or_default()
 }
 

@@ -12,7 +12,7 @@ use crate::model::ruleset::{Hook, Rule, Ruleset, Table, parse, text};
 use crate::model::segment::Segment;
 use crate::model::{Family, Listener, Namespace, Transport};
 use crate::plan::{Action, Plan, Step};
-use crate::trace::{ProbeKind, Sight};
+use crate::trace::{ProbeKind, Sight, planned_path};
 
 /// Translates what was asked for to this target, at the hook of what comes in, or of what is sent from here.
 pub(super) fn to(gateway: &Namespace, hook: Hook, request: &Sight, kind: ProbeKind, target: SocketAddr) -> Plan {
@@ -20,6 +20,8 @@ pub(super) fn to(gateway: &Namespace, hook: Hook, request: &Sight, kind: ProbeKi
     let (Some(port), Some(link)) = (header.destination_port, gateway.link(request.link)) else {
         return Plan::default();
     };
+    // What comes in by a bridge's port comes to the rules of IP by the bridge.
+    let link = link.master.and_then(|master| gateway.link(master)).unwrap_or(link);
     if header.destination.is_ipv4() != target.is_ipv4() || kind == ProbeKind::Icmp {
         return Plan::default();
     }
@@ -89,6 +91,13 @@ pub(super) fn service_inside(loss: &Loss<'_>, gateway: &Namespace, port: u16) ->
     }
 }
 
+/// The one service on this port where the target would be: on the last wire of the way there.
+pub(super) fn service_beside(loss: &Loss<'_>, gateway: &Namespace, target: SocketAddr) -> Option<SocketAddr> {
+    let path = planned_path(loss.world, &gateway.name, None, target.ip());
+    let last = path.last().filter(|stop| stop.netns != gateway.name)?;
+    service_inside(loss, loss.world.namespace(&last.netns)?, target.port())
+}
+
 /// The one port that a host has a service of the probe's kind on.
 pub(super) fn port_of_service(loss: &Loss<'_>, address: IpAddr) -> Option<u16> {
     let transport = transport(loss.observation.probe.kind)?;
@@ -129,6 +138,17 @@ mod tests {
         assert_eq!(of("tcp dport 80 dnat to 1.1.1.2").as_deref(), Some("1.1.1.2:8080"));
         assert_eq!(of("tcp dport 80 dnat to 1.1.1.2-1.1.1.9"), None);
         assert_eq!(of("tcp dport 80 accept"), None);
+    }
+
+    #[test]
+    fn what_comes_in_by_a_port_is_translated_at_its_bridge() {
+        let mut fixture = Fixture::lan().probing(ProbeKind::Tcp(80));
+        fixture.seen(Leg::Request, "1.1.1.2", "1.1.1.3", &["host:veth3<"]);
+        let request = fixture.observation.journey.sights[0].clone();
+        let host = fixture.netns("host");
+        let target = "1.1.1.4:80".parse().unwrap();
+        let line = to(host, Hook::Prerouting, &request, ProbeKind::Tcp(80), target).commands().concat();
+        assert!(line.contains("iifname \"br0\" ip daddr 1.1.1.3 tcp dport"), "{line}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::model::lookup::{Query, look_up};
 use crate::model::segment::{Place as At, Segment};
 use crate::model::{Family, Link, Namespace, Route, Setting, World};
 use crate::plan::{Action, Change, NewRoute, Plan, Step, simulate};
+use crate::trace::planned_path;
 
 /// Takes a route away, if another one then leads to a router that is there, or out of sight.
 pub(super) fn without(world: &World, netns: &Namespace, route: &Route, destination: IpAddr) -> Plan {
@@ -37,6 +38,29 @@ pub(super) fn through_router(world: &World, netns: &Namespace, link: &Link, dest
 /// Gives one destination a route of its own, straight onto this link.
 pub(super) fn on_link(netns: &Namespace, link: &Link, destination: IpAddr) -> Plan {
     add(netns, NewRoute::on_link(IpNet::from(destination), link.name.clone()))
+}
+
+/// Gives one destination a route of its own to wherever somebody holds it: onto the wire that he is on, or through a
+/// router that leads there.
+pub(super) fn to_holder(world: &World, netns: &Namespace, destination: IpAddr) -> Plan {
+    let ends = netns.links.iter().filter(|link| link.usable() && link.master.is_none() && link.name.as_str() != "lo");
+    let elsewhere = |place: &At<'_>| place.netns.name != netns.name;
+    let near = |link: &&Link| Segment::of(world, netns, link).holders(destination).any(|place| elsewhere(&place));
+    let straight = ends.clone().filter(near).map(|link| on_link(netns, link, destination));
+    let routed = ends.map(|link| through_router(world, netns, link, destination));
+    let mut plans = straight.chain(routed).filter(|plan| reaches(world, netns, plan, destination));
+    plans.next().unwrap_or_default()
+}
+
+/// Whether a plan leads packets from a namespace to somebody who holds their destination.
+pub(super) fn reaches(world: &World, netns: &Namespace, plan: &Plan, destination: IpAddr) -> bool {
+    let mut mended = world.clone();
+    if plan.is_empty() || simulate::apply_all(&mut mended, &plan.steps).is_err() {
+        return false;
+    }
+    let path = planned_path(&mended, &netns.name, None, destination);
+    let end = path.last().and_then(|stop| mended.namespace(&stop.netns));
+    end.is_some_and(|end| end.holder(destination).is_some())
 }
 
 fn add(netns: &Namespace, route: NewRoute) -> Plan {
@@ -93,6 +117,20 @@ mod tests {
         assert_eq!(plan.commands(), ["ip route del 114.114.114.0/24 via 1.1.1.9 dev veth3"]);
         fixture.link("world", "w0").addresses.clear();
         assert!(without(&fixture.world, &host, &specific, FAR.parse().unwrap()).is_empty(), "nobody is there");
+    }
+
+    #[test]
+    fn a_destination_is_reached_where_somebody_holds_it() {
+        let mut fixture = Fixture::experiment();
+        fixture.netns("host").routes.clear();
+        let host = fixture.netns("host").clone();
+        let to = |destination: &str| to_holder(&fixture.world, &host, destination.parse().unwrap()).commands();
+        assert_eq!(to("1.1.1.2"), ["ip route add 1.1.1.2/32 dev veth3"]);
+        assert!(to("7.7.7.7").is_empty());
+        let fixture = Fixture::experiment();
+        let host = fixture.world.namespace(&"host".parse().unwrap()).unwrap();
+        let through = to_holder(&fixture.world, host, FAR.parse().unwrap());
+        assert_eq!(through.commands(), ["ip route add 114.114.114.114/32 via 10.20.30.1 dev eth2"]);
     }
 
     #[test]

@@ -24,9 +24,20 @@ pub(super) fn blocked(loss: &Loss<'_>) -> Option<Verdict> {
         Verdict::new(Cause::RouteBlocking, Place::all_of(loss.here()), text, summary)
             .shown_by(evidence::route(loss.netns, route))
             .shown_by(how_far(loss))
-            .mended_by(mend::delete_route(loss.netns, route))
+            .mended_by(past(loss, route))
             .advised("Somebody may have put the route there on purpose; ask before you take it away."),
     )
+}
+
+/// The way past a route that refuses: without it; or, where it is held by somebody whom it is not the way to, by a route
+/// of its own in front of it.
+fn past(loss: &Loss<'_>, route: &Route) -> Plan {
+    let without = mend::delete_route(loss.netns, route);
+    if reroute::reaches(loss.world, loss.netns, &without, loss.destination) {
+        return without;
+    }
+    let in_front = reroute::to_holder(loss.world, loss.netns, loss.destination);
+    if in_front.is_empty() { without } else { in_front }
 }
 
 /// There is no route to the destination.
@@ -105,8 +116,13 @@ pub(super) fn wrong(loss: &Loss<'_>) -> Option<Verdict> {
 
 /// The way round a route that leads to a plain host: without it, or, where it is the only one, by a route of its own.
 fn around(loss: &Loss<'_>, sender: &Turn<'_>, route: &Route, link: &Link) -> Plan {
+    let asked = loss.observation.journey.of(Leg::Request).rfind(|sight| sight.netns == sender.netns.name);
+    let back = || asked.filter(|_| loss.leg == Leg::Answer).map(|asked| mend::route_to(loss, sender.netns, asked));
     let without = reroute::without(loss.world, sender.netns, route, loss.destination);
-    if without.is_empty() { reroute::through_router(loss.world, sender.netns, link, loss.destination) } else { without }
+    let through = || reroute::through_router(loss.world, sender.netns, link, loss.destination);
+    let ways = [Some(without)].into_iter().chain([Some(through()), back()]).flatten();
+    let mut ways = ways.chain([reroute::to_holder(loss.world, sender.netns, loss.destination)]);
+    ways.find(|plan| !plan.is_empty()).unwrap_or_default()
 }
 
 /// A hop that knows no way back sends the answer by its default route, away from where the request came from.
@@ -180,6 +196,18 @@ mod tests {
         assert_eq!((cause.as_str(), place.as_str()), ("route-blocking", "host"));
         assert_eq!(object, "blackhole 114.114.114.0/24");
         assert_eq!(fixture.explained().fix.commands(), ["ip route del blackhole 114.114.114.0/24"]);
+    }
+
+    #[test]
+    fn a_destination_that_is_near_gets_a_route_in_front_of_one_that_refuses() {
+        let mut fixture = Fixture::experiment();
+        fixture.observation.probe.destination = "10.65.9.9".parse().unwrap();
+        fixture.link("ns_1", "veth2").addresses.push(crate::explain::fixture::address("10.65.9.9/32"));
+        let blackhole = route(TABLE_MAIN, "10.65.9.0/26", RouteKind::Blackhole, None, None);
+        fixture.netns("host").routes.push(blackhole);
+        fixture.seen(Leg::Request, "10.20.30.1", "10.65.9.9", &["host:eth2<"]);
+        assert_eq!(fixture.verdict().0, "route-blocking");
+        assert_eq!(fixture.explained().fix.commands(), ["ip route add 10.65.9.9/32 dev veth3"]);
     }
 
     #[test]

@@ -91,6 +91,7 @@ pub(super) fn answer_in_another_zone(loss: &Loss<'_>) -> Option<Verdict> {
         Verdict::new(Cause::ConntrackInvalid, Place::all_of(loss.here()), object, summary)
             .shown_by(evidence::came_no_further(loss, entered))
             .shown_by(filter::of_rule(loss.netns, &rule))
+            .mended_by(if here == 0 { mend::into_zone(loss.netns, entered, there) } else { Plan::default() })
             .advised(format!(
                 "Put what comes in by {} into zone {there} too, by a rule beside that one, or leave both in zone 0.",
                 entered.name
@@ -185,6 +186,8 @@ mod tests {
         let (cause, place, object) = answered("iifname \"veth3\" ct zone set 5").verdict();
         assert_eq!((cause.as_str(), place.as_str()), ("conntrack-invalid", "host"));
         assert!(object.contains("iifname \"veth3\" ct zone set 5"), "{object}");
+        let mend = answered("iifname \"veth3\" ct zone set 5").explained().fix.commands().concat();
+        assert!(mend.contains("priority raw") && mend.contains("iifname \"eth2\" ct zone set 5"), "{mend}");
         let (cause, _, object) = answered("iifname \"eth2\" ct zone set 6").verdict();
         assert_eq!(cause, "conntrack-invalid");
         assert!(object.contains("ct zone set 6"), "{object}");

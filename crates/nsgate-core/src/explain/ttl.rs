@@ -4,12 +4,12 @@
 use super::filter;
 use super::passage::Passage;
 use super::turn::turns;
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, mend};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, mend, reroute};
 use crate::filter::{Outcome, Step};
 use crate::model::ruleset::{Base, Expression};
 use crate::model::{Family, Link, Namespace, Route, Sysctl};
-use crate::plan::{Action, Change, NewRoute, Plan, Step as PlanStep, simulate};
-use crate::trace::{Ending, Leg, Sight, Way, planned_path};
+use crate::plan::{Action, Change, NewRoute, Plan, Step as PlanStep};
+use crate::trace::{Ending, Leg, Sight, Way};
 
 /// What the kernel gives the route that it makes for an address: who made it (RTPROT_KERNEL), and the metric of IPv6
 /// (linux net/ipv6/addrconf.c addrconf_prefix_route).
@@ -117,7 +117,6 @@ pub(super) fn circle(loss: &Loss<'_>) -> Option<Verdict> {
 /// the route that an address of another interface would make, makes that one again.
 fn lead_on(loss: &Loss<'_>, netns: &Namespace, back: &Link, route: &Route) -> Plan {
     let without = mend::delete_route(netns, route);
-    let source = loss.source;
     let family = Family::of(route.destination.addr());
     let near = netns.links.iter().filter(|link| link.index != back.index && link.usable());
     let connected = near.filter_map(|link| {
@@ -132,13 +131,5 @@ fn lead_on(loss: &Loss<'_>, netns: &Namespace, back: &Link, route: &Route) -> Pl
     });
     let ways = [None].into_iter().chain(connected.map(Some));
     let plans = ways.map(|step| Plan { steps: without.steps.iter().cloned().chain(step).collect() });
-    let leads_on = |plan: &Plan| {
-        let mut mended = loss.world.clone();
-        simulate::apply_all(&mut mended, &plan.steps).is_ok() && {
-            let path = planned_path(&mended, &netns.name, source, loss.destination);
-            let end = path.last().and_then(|stop| mended.namespace(&stop.netns));
-            end.is_some_and(|end| end.holder(loss.destination).is_some())
-        }
-    };
-    plans.into_iter().find(leads_on).unwrap_or_default()
+    plans.into_iter().find(|plan| reroute::reaches(loss.world, netns, plan, loss.destination)).unwrap_or_default()
 }
