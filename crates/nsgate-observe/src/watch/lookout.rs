@@ -32,6 +32,7 @@ pub struct Lookout {
     passed: u64,
     elsewhere: Option<NetnsName>,
     limits: Vec<Limit>,
+    /// When all taps were in place, in nanoseconds of the kernel's real-time clock.
     since: u64,
 }
 
@@ -127,6 +128,10 @@ impl Lookout {
         for tap in &mut self.taps {
             while let Some(sighting) = tap.sighting() {
                 let is_here = *tap.netns() == self.at;
+                // What came while not all taps were set would seem to be lost where the last of them is.
+                if is_here && sighting.time < self.since {
+                    continue;
+                }
                 self.passed += u64::from(is_here);
                 if !is_here && self.elsewhere.is_none() {
                     let meant = sighting.packet().as_ip().is_some_and(|ip| self.pattern.matches(&ip));

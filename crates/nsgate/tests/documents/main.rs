@@ -31,9 +31,14 @@ fn trace_in_lab(name: &str, probe: &Value, options: &str) -> Value {
 
 /// Runs nsgate in the sandbox of a lab and gives its JSON.
 fn in_lab(name: &str, words: &str) -> Value {
+    in_lab_after(name, "", words)
+}
+
+/// The same after a line of the shell, which knows nsgate as `$NSGATE`.
+fn in_lab_after(name: &str, before: &str, words: &str) -> Value {
     const MARK: &str = "the answer of nsgate:";
     let nsgate = env!("CARGO_BIN_EXE_nsgate");
-    let script = format!("echo '{MARK}'; {nsgate} {words}; true\n");
+    let script = format!("NSGATE={nsgate}; {before} echo '{MARK}'; {nsgate} {words}; true\n");
     let (read, mut write) = std::io::pipe().unwrap();
     write.write_all(script.as_bytes()).unwrap();
     drop(write);
@@ -78,6 +83,24 @@ fn traces_are_as_their_schema_says() {
         assert!(detailed["delivered"] == false || sightings.next().is_none(), "{name}: {detailed:#}");
         assert!(name != "filter-drop" || length(&observation["rules"]) > 0, "{detailed:#}");
     }
+}
+
+/// What is heard of somebody else's packet, by one who waits for it, is held to the same schema; and so is silence.
+#[test]
+fn what_is_heard_is_as_the_schema_of_traces_says() {
+    let schema = trace_schema();
+    // The first connection may be made before anybody listens for it.
+    let heard = in_lab_after(
+        "service-closed",
+        "nsgate_knocks() { for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do \
+           $NSGATE trace ns_1 114.114.114.114 --tcp 81 --no-bpf --brief >/dev/null 2>&1; done; }; nsgate_knocks & ",
+        "trace --listen 'tcp and dst port 81' --from ns_1 --json --details --wait 20000 2>/dev/null",
+    );
+    assert_valid(&schema, &heard, "a packet that was heard");
+    assert_eq!(heard["verdict"]["cause"], "service-closed", "{heard:#}");
+    assert!(heard["observation"]["sightings"].as_array().is_some_and(|seen| !seen.is_empty()), "{heard:#}");
+    let silence = in_lab("service-closed", "trace --listen 'tcp and dst port 82' --json --wait 50 2>/dev/null");
+    assert_valid(&schema, &silence, "nothing heard");
 }
 
 #[test]
