@@ -1,5 +1,6 @@
 //! `nsgate lab`: an experiment on the real kernel, in a sandbox, told step by step.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
@@ -7,9 +8,10 @@ use nsgate_kernel::netns::Netns;
 use nsgate_kernel::{exec, sandbox, sysctl};
 
 use crate::exit::{Failure, FailureKind, Outcome};
-use crate::lab::{self, Lab, Stage};
+use crate::inquiry::Findings;
+use crate::lab::{self, Done, Lab, Observed, Stage};
 use crate::output::json::lab::{LabJson, ListedJson};
-use crate::output::{Output, human};
+use crate::output::{Output, html, human};
 
 /// Watch one lost packet being found, in a sandbox that needs no root
 ///
@@ -34,6 +36,10 @@ pub(crate) struct LabArgs {
     #[arg(long)]
     no_fix: bool,
 
+    /// Draw the first trace, which finds the loss, on a page for a browser, too; a page that is there is replaced
+    #[arg(long, value_name = "FILE", conflicts_with = "list")]
+    html: Option<PathBuf>,
+
     /// Open a shell in the sandbox after the last step
     #[arg(long, conflicts_with_all = ["json", "list"])]
     shell: bool,
@@ -45,11 +51,15 @@ pub(crate) fn run(args: &LabArgs, output: &mut Output) -> Result<Outcome, Failur
         return list(args.json, output);
     }
     let (name, lab) = find(&args.name)?;
+    let page = args.html.as_deref().map(html::Destination::open).transpose()?;
     let sandbox = sandbox::enter()?;
     can_be_shown(&lab)?;
     // What the lab serves is there for the shell, too.
     let mut stage = Stage::default();
-    let outcome = perform(&mut stage, name, &lab, args, output)?;
+    let (outcome, found) = perform(&mut stage, name, &lab, args, output)?;
+    if let Some(page) = page {
+        draw(&page, found.as_deref(), output)?;
+    }
     if args.shell {
         output.note("\nThis shell is inside the sandbox; all of it is gone when you leave it.");
         exec::shell(sandbox.user)?;
@@ -57,15 +67,24 @@ pub(crate) fn run(args: &LabArgs, output: &mut Output) -> Result<Outcome, Failur
     Ok(outcome)
 }
 
+/// What a lab came to, and what its first trace found.
+type Performed = (Outcome, Option<Box<Findings>>);
+
 /// Performs the steps in order, up to the first that does not show what the lab says.
-fn perform(stage: &mut Stage, name: &str, lab: &Lab, args: &LabArgs, output: &mut Output) -> Result<Outcome, Failure> {
+fn perform(
+    stage: &mut Stage,
+    name: &str,
+    lab: &Lab,
+    args: &LabArgs,
+    output: &mut Output,
+) -> Result<Performed, Failure> {
     let start = Instant::now();
     let mut document = LabJson::new(name, lab);
     if !args.json {
         output.write(&human::lab::opening(name, lab))?;
     }
     let mends = if args.no_fix { &[] } else { lab.mends.as_slice() };
-    let mut ok = true;
+    let (mut ok, mut first) = (true, None);
     for (index, step) in lab.steps.iter().chain(mends).enumerate() {
         if !args.json {
             output.write(&human::lab::before(index + 1, step))?;
@@ -76,6 +95,9 @@ fn perform(stage: &mut Stage, name: &str, lab: &Lab, args: &LabArgs, output: &mu
         }
         document.add(step, &done);
         ok = done.problem.is_none();
+        if let (None, Done { observed: Some(Observed::Verdict(found)), .. }) = (&first, done) {
+            first = Some(found);
+        }
         if !ok {
             break;
         }
@@ -85,7 +107,18 @@ fn perform(stage: &mut Stage, name: &str, lab: &Lab, args: &LabArgs, output: &mu
     } else {
         output.write(&human::lab::closing(name, ok, !args.no_fix, start.elapsed()))?;
     }
-    Ok(if ok { Outcome::Yes } else { Outcome::No })
+    Ok((if ok { Outcome::Yes } else { Outcome::No }, first))
+}
+
+/// Draws what the first trace found.
+fn draw(page: &html::Destination, found: Option<&Findings>, output: &mut Output) -> Result<(), Failure> {
+    let Some(found) = found else {
+        output.note("There is no page: the lab did not come to a trace");
+        return Ok(());
+    };
+    page.write(found)?;
+    output.note(&format!("The page is {}", page.path().display()));
+    Ok(())
 }
 
 /// Whether the kernel has what the lab needs.

@@ -6,11 +6,11 @@ use anyhow::Result;
 use nsgate_core::explain::{Report, explain};
 use nsgate_core::trace::Probe;
 
-use super::{Answer, Trace};
-use crate::inquiry::observe;
+use super::Trace;
+use crate::inquiry::{Asked, Findings, Flows, observe};
 
 /// Traces, and compares the verdict with the one that the lab says.
-pub(super) fn trace(trace: &Trace) -> Result<(Answer, Option<String>)> {
+pub(super) fn trace(trace: &Trace) -> Result<(Findings, Option<String>)> {
     let probe = Probe {
         from: trace.from.clone(),
         destination: trace.to,
@@ -19,10 +19,11 @@ pub(super) fn trace(trace: &Trace) -> Result<(Answer, Option<String>)> {
         source: None,
         dont_fragment: trace.dont_fragment,
     };
-    let (world, observation, _) = observe(&probe, Duration::from_millis(trace.wait_milliseconds), false)?;
+    let (world, observation, timing) = observe(&probe, Duration::from_millis(trace.wait_milliseconds), false)?;
     let report = explain(&world, &observation);
     let problem = wrong_verdict(trace, &report);
-    Ok((Answer { world, observation, report }, problem))
+    let flows = Flows { tried: 1, lost: u16::from(!report.delivered()) };
+    Ok((Findings { asked: Asked::from(&probe), world, observation, report, timing, flows }, problem))
 }
 
 fn wrong_verdict(trace: &Trace, report: &Report) -> Option<String> {

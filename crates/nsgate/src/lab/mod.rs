@@ -16,5 +16,5 @@ mod typed;
 
 pub(crate) use catalogue::{LABS, find, like, made_for, without};
 pub(crate) use file::{Action, Flow, Interface, Lab, List, Outcome, Probe, Read, Serve, Step, Trace, Watch};
-pub(crate) use stage::{Answer, Done, Observed, Probed, Seen, Stage};
+pub(crate) use stage::{Done, Observed, Probed, Seen, Stage};
 pub(crate) use typed::typed;

@@ -3,14 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use nsgate_core::explain::Report;
 use nsgate_core::model::conntrack::Entry;
-use nsgate_core::model::{NetnsName, Sysctl, Transport, World};
+use nsgate_core::model::{NetnsName, Sysctl, Transport};
 use nsgate_core::plan::Plan;
-use nsgate_core::trace::Observation;
 use nsgate_kernel::server::Server;
 
 use super::{Action, Interface, Outcome, Step, build, diagnose, look, probe};
+use crate::inquiry::Findings;
 
 /// The running lab. Its services end with it.
 #[derive(Default)]
@@ -52,7 +51,7 @@ pub(crate) enum Observed {
     /// Tracked flows.
     Flows(Vec<Entry>),
     /// What nsgate says of a probe.
-    Verdict(Box<Answer>),
+    Verdict(Box<Findings>),
     /// What was done to mend it, as it is typed.
     Mended(Vec<String>),
 }
@@ -81,16 +80,6 @@ pub(crate) struct Seen {
     pub(crate) packets: usize,
     /// The first of them, in one line.
     pub(crate) packet: Option<String>,
-}
-
-/// What nsgate says of a probe, with what it rests on.
-pub(crate) struct Answer {
-    /// What was there.
-    pub(crate) world: World,
-    /// What was seen.
-    pub(crate) observation: Observation,
-    /// What it means.
-    pub(crate) report: Report,
 }
 
 impl Stage {
@@ -127,9 +116,9 @@ impl Stage {
                 if trace.settled {
                     build::settle()?;
                 }
-                let (answer, problem) = diagnose::trace(trace)?;
-                self.fix = answer.report.verdict.fix.clone();
-                Ok((Observed::Verdict(Box::new(answer)), problem))
+                let (findings, problem) = diagnose::trace(trace)?;
+                self.fix = findings.report.verdict.fix.clone();
+                Ok((Observed::Verdict(Box::new(findings)), problem))
             }
             Action::Fix => build::fix(&self.fix),
         }

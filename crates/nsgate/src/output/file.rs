@@ -11,11 +11,20 @@ use crate::exit::{Failure, FailureKind};
 
 /// Puts a file in place at once and whole, for its owner alone: answers tell the wiring of the machine.
 pub(crate) fn put(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), Failure> {
+    put_called(path, path, write)
+}
+
+/// The same with a file that whoever reads a refusal knows by another path.
+pub(crate) fn put_called(
+    called: &Path,
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), Failure> {
     let failed = |error: io::Error| {
-        Failure::new(FailureKind::Environment, anyhow!(error).context(format!("cannot write {}", path.display())))
+        Failure::new(FailureKind::Environment, anyhow!(error).context(format!("cannot write {}", called.display())))
     };
     if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
-        let error = anyhow!("{} is there and not a plain file", path.display());
+        let error = anyhow!("{} is there and not a plain file", called.display());
         return Err(Failure::new(FailureKind::Usage, error));
     }
     let mut unfinished = path.as_os_str().to_owned();

@@ -12,9 +12,12 @@ mod story;
 mod tests;
 mod way;
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{Read, Write as _};
-use std::path::Path;
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use nsgate_core::explain::{Cause, Evidence, Verdict};
@@ -47,7 +50,7 @@ pub(crate) fn may_replace(path: &Path) -> Result<(), Failure> {
         Ok(there) if !there.is_file() => refused(format!("{} is there and not a plain file", path.display())),
         Ok(_) => {
             let mut head = Vec::new();
-            let file = std::fs::File::open(path);
+            let file = File::open(path);
             let read = file.and_then(|file| file.take(HEAD.len() as u64).read_to_end(&mut head));
             if read.is_ok() && (head.is_empty() || head == HEAD.as_bytes()) {
                 return Ok(());
@@ -63,6 +66,41 @@ pub(crate) fn write(path: &Path, findings: &Findings, mended: &[Mended]) -> Resu
     may_replace(path)?;
     let page = page(findings, mended);
     file::put(path, |to| to.write_all(page.as_bytes()))
+}
+
+/// Where a page is to go, for who cannot get there by its path when it is written: in a sandbox, `/run` is another.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    path: PathBuf,
+    name: OsString,
+    folder: File,
+}
+
+impl Destination {
+    /// Keeps the folder of the file open; refuses what [`may_replace`] refuses.
+    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
+        may_replace(path)?;
+        let Some(name) = path.file_name() else {
+            return Err(Failure::new(FailureKind::Usage, anyhow!("{} is no file", path.display())));
+        };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = File::open(folder).map_err(|error| {
+            Failure::new(FailureKind::Environment, anyhow!(error).context(format!("cannot write {}", path.display())))
+        })?;
+        Ok(Self { path: path.to_owned(), name: name.to_owned(), folder })
+    }
+
+    /// Puts the page of a trace there.
+    pub(crate) fn write(&self, findings: &Findings) -> Result<(), Failure> {
+        let page = page(findings, &[]);
+        let path = Path::new("/proc/self/fd").join(self.folder.as_raw_fd().to_string()).join(&self.name);
+        file::put_called(&self.path, &path, |to| to.write_all(page.as_bytes()))
+    }
+
+    /// The path by which it was asked for.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// The whole page.

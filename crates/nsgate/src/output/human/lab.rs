@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::{WIDTH, trace, wrap_to};
 use nsgate_core::model::conntrack::Entry;
 
-use crate::inquiry::Asked;
 use crate::lab::{Done, Lab, Observed, Outcome, Probed, Seen, Step, typed};
 use crate::output::style::{BAD, FAINT, GOOD, HEADING, TYPED, paint};
 
@@ -122,9 +121,8 @@ fn seen(observed: &Observed) -> String {
         Observed::Listing(text) => listing(text),
         Observed::Flows(entries) => flows(entries),
         Observed::Mended(lines) => lines.iter().map(|line| command(line)).collect(),
-        Observed::Verdict(answer) => {
-            let asked = Asked::from(&answer.observation.probe);
-            let text = trace::show(&asked, &answer.world, &answer.observation, &answer.report, false);
+        Observed::Verdict(found) => {
+            let text = trace::show(&found.asked, &found.world, &found.observation, &found.report, false);
             text.lines().map(folded).collect()
         }
     }

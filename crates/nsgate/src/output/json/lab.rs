@@ -7,7 +7,6 @@ use nsgate_core::trace::Ending;
 use serde::Serialize;
 
 use super::trace::{Trace, VerdictJson};
-use crate::inquiry::Asked;
 use crate::lab::{Done, Lab, Observed, Probed, Seen, Step, typed};
 
 /// The version of this shape.
@@ -106,8 +105,8 @@ impl LabJson {
         self.ok &= done.problem.is_none();
         self.milliseconds += took;
         self.waited_milliseconds += done.observed.as_ref().map(waited).map_or(0.0, milliseconds);
-        if let Some(Observed::Verdict(answer)) = &done.observed {
-            self.verdict = Some(VerdictJson::from(&answer.report.verdict));
+        if let Some(Observed::Verdict(found)) = &done.observed {
+            self.verdict = Some(VerdictJson::from(&found.report.verdict));
         }
         self.steps.push(StepJson {
             number: self.steps.len() + 1,
@@ -149,13 +148,8 @@ impl From<&Observed> for ObservedJson {
                 };
                 Self::Flows { flows: entries.iter().map(flow).collect() }
             }
-            Observed::Verdict(answer) => Self::Trace {
-                trace: Box::new(Trace::new(
-                    &Asked::from(&answer.observation.probe),
-                    &answer.world,
-                    &answer.observation,
-                    &answer.report,
-                )),
+            Observed::Verdict(found) => Self::Trace {
+                trace: Box::new(Trace::new(&found.asked, &found.world, &found.observation, &found.report)),
             },
         }
     }
@@ -184,8 +178,8 @@ impl From<&Seen> for SeenJson {
 fn waited(observed: &Observed) -> Duration {
     match observed {
         Observed::Probed(probed) => probed.waited,
-        Observed::Verdict(answer) if answer.observation.ending == Ending::Silence => {
-            Duration::from_millis(answer.observation.waited)
+        Observed::Verdict(found) if found.observation.ending == Ending::Silence => {
+            Duration::from_millis(found.observation.waited)
         }
         _ => Duration::ZERO,
     }
