@@ -81,7 +81,8 @@ pub struct Means {
 #[derive(Debug)]
 struct Post {
     netns: Netns,
-    tap: Tap,
+    /// None after the watch has ended.
+    tap: Option<Tap>,
     changes: Option<ChangeWatch>,
     /// The counters before it was sent, where they could be read.
     before: Option<Counters>,
@@ -89,6 +90,8 @@ struct Post {
     legacy: Vec<Table>,
     /// Frames that were seen, but not kept.
     left_out: u64,
+    /// Those, and the frames that the kernel could not keep.
+    lost: u64,
 }
 
 /// What setting a tap gives: it, who listens for changes, and what was counted before the probe is sent.
@@ -211,7 +214,7 @@ impl Watch {
     }
 
     /// Reads what is to be read afterwards, and puts it all together. The probe's socket is closed.
-    pub fn finish(self) -> Result<Observation, Error> {
+    pub fn finish(mut self) -> Result<Observation, Error> {
         let identity = self.identity().copied();
         let sent = identity.filter(|_| self.sent.is_some());
         let kind = self.probe.kind;
@@ -220,6 +223,7 @@ impl Watch {
         let mut questions = Questions::of(&self.probe, sent.as_ref(), &journey, &self.sightings, flows);
         let legacy = self.posts.iter().filter(|post| !post.legacy.is_empty());
         questions.legacy = legacy.map(|post| post.netns.name().clone()).collect();
+        let ended = self.end_watch()?;
         let found = self.read_again(&questions)?;
         let ending = self.ending.unwrap_or(Ending::Silence);
         let seen = self.overheard.map_or(0, |_| 1 + u16::from(self.repeated.is_some()));
@@ -249,17 +253,9 @@ impl Watch {
             limits: self.limits,
         };
         observation.limits.extend(missed);
-        for (mut post, found) in self.posts.into_iter().zip(found) {
+        for ((post, limits), found) in self.posts.into_iter().zip(ended).zip(found) {
             let netns = post.netns.name().clone();
-            let lost = post.tap.lost()? + post.left_out;
-            let unheard = post.changes.as_mut().map(ChangeWatch::limits);
-            observation.limits.extend(unheard.into_iter().flatten());
-            if lost > 0 {
-                let why = format!("{lost} frames came too fast to be kept");
-                let what = "some of the frames that passed".to_owned();
-                observation.limits.push(Limit { netns: Some(netns.clone()), what, why });
-            }
-            aside::close("a tap", (post.tap, post.changes));
+            observation.limits.extend(limits);
             let counters = post.before.as_ref().map(|before| found.counters.since(before)).unwrap_or_default();
             observation.counted.extend(counted(&netns, &post.legacy, &found.legacy));
             observation.crowds.extend(found.crowd(&netns));
@@ -267,9 +263,27 @@ impl Watch {
             observation.neighbours.extend(found.neighbours.into_iter().map(|neighbour| (netns.clone(), neighbour)));
             observation.routes.extend(found.routes);
             observation.limits.extend(found.limits);
-            observation.watched.push(Watched { netns, lost, counters, routers_heard: found.routers_heard });
+            observation.watched.push(Watched { netns, lost: post.lost, counters, routers_heard: found.routers_heard });
         }
         Ok(observation)
+    }
+
+    /// Closes the taps; what each of them missed. The kernel takes its time to close them, and others read meanwhile.
+    fn end_watch(&mut self) -> Result<Vec<Vec<Limit>>, Error> {
+        let mut missed = Vec::new();
+        for post in &mut self.posts {
+            let Some(mut tap) = post.tap.take() else { continue };
+            post.lost = tap.lost()? + post.left_out;
+            let mut limits = post.changes.as_mut().map(ChangeWatch::limits).unwrap_or_default();
+            if post.lost > 0 {
+                let why = format!("{} frames came too fast to be kept", post.lost);
+                let what = "some of the frames that passed".to_owned();
+                limits.push(Limit { netns: Some(post.netns.name().clone()), what, why });
+            }
+            aside::close("a tap", (tap, post.changes.take()));
+            missed.push(limits);
+        }
+        Ok(missed)
     }
 
     /// Sets everything in place; taps that are there already go on with the filter for this probe.
@@ -348,7 +362,8 @@ impl Watch {
                 self.limits.push(limit(netns.name(), "counters", error));
             }
             let Look { tap, changes, counters, legacy } = look;
-            self.posts.push(Post { netns, tap, changes, before: counters.ok(), legacy, left_out: 0 });
+            let (tap, before) = (Some(tap), counters.ok());
+            self.posts.push(Post { netns, tap, changes, before, legacy, left_out: 0, lost: 0 });
         }
         Ok(())
     }
@@ -360,7 +375,7 @@ impl Watch {
             if let Some(changes) = &mut post.changes {
                 changes.take(&mut self.news.connections, &mut self.news.neighbours);
             }
-            while let Some(sighting) = post.tap.sighting() {
+            while let Some(sighting) = post.tap.as_mut().and_then(Tap::sighting) {
                 if self.sightings.len() < MOST_SIGHTINGS {
                     self.sightings.push(sighting);
                 } else {
@@ -384,7 +399,7 @@ impl Watch {
         }
         let filter = Filter::of_flows(kind, &identity, &flows.iter().copied().collect::<Vec<_>>());
         for post in &self.posts {
-            if let Err(error) = post.tap.refilter(&filter) {
+            if let Some(Err(error)) = post.tap.as_ref().map(|tap| tap.refilter(&filter)) {
                 self.limits.push(limit(post.netns.name(), "frames of the translated probe", &error));
             }
         }
@@ -460,7 +475,8 @@ impl Watch {
     /// Sleeps until something was seen or came back.
     fn sleep(&self, left: Duration) {
         let sender = self.sender.iter().map(|sender| PollFd::from_borrowed_fd(sender.as_fd(), sender.waits_for()));
-        let taps = self.posts.iter().map(|post| PollFd::from_borrowed_fd(post.tap.as_fd(), PollFlags::IN));
+        let taps = self.posts.iter().filter_map(|post| post.tap.as_ref());
+        let taps = taps.map(|tap| PollFd::from_borrowed_fd(tap.as_fd(), PollFlags::IN));
         let kernel = self.kernel.file().map(|file| PollFd::from_borrowed_fd(file, PollFlags::IN));
         let rules = self.rules.files().map(|file| PollFd::from_borrowed_fd(file, PollFlags::IN));
         let changes = self.posts.iter().filter_map(|post| post.changes.as_ref()).flat_map(ChangeWatch::files);
