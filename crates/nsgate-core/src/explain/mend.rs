@@ -329,6 +329,25 @@ pub(super) fn delete_policy_rule(netns: &Namespace, rule: &Rule) -> Plan {
     Plan::of(Step::new(&netns.name, Action::Rule(Change::Delete, rule.clone())))
 }
 
+/// Has the main table asked for these destinations before the rules that come after.
+pub(super) fn main_rule_for(netns: &Namespace, to: IpNet, priority: u32) -> Plan {
+    let family = if to.addr().is_ipv6() { "-6 " } else { "" };
+    let Ok(step) = format!("ip {family}rule add to {to} lookup main priority {priority}").parse::<Step>() else {
+        return Plan::default();
+    };
+    Plan::of(Step { netns: netns.name.clone(), ..step })
+}
+
+/// Leads what bears this source to a table.
+pub(super) fn rule_of_source(netns: &Namespace, source: IpAddr, table: u32, priority: u32) -> Plan {
+    let family = if source.is_ipv6() { "-6 " } else { "" };
+    let Ok(step) = format!("ip {family}rule add from {source} priority {priority} lookup {table}").parse::<Step>()
+    else {
+        return Plan::default();
+    };
+    Plan::of(Step { netns: netns.name.clone(), ..step })
+}
+
 /// Puts the rule for the main table back.
 pub(super) fn main_rule(netns: &Namespace, family: Family) -> Plan {
     let line = match family {

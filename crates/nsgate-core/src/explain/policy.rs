@@ -1,10 +1,14 @@
 //! `rule-policy`: a routing-policy rule, or the lack of one, sends the packet to a table that loses it.
 
 use super::passage::Passage;
-use super::turn::turns;
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, mend};
+use super::turn::{Turn, turns};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, mend};
 use crate::model::lookup::{Answer, Query, look_up};
-use crate::model::{Namespace, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
+use crate::model::{Family, Namespace, Route, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
+use crate::trace::Leg;
+
+/// The priority of the rule for the main table.
+const TABLE_RULES: u32 = 32766;
 
 /// A rule of the operator's own led the packet astray, or the rule for the main table is gone.
 pub(super) fn misled(loss: &Loss<'_>) -> Option<Verdict> {
@@ -30,21 +34,78 @@ fn on_the_way(loss: &Loss<'_>) -> Option<Verdict> {
         return None;
     }
     let turns = turns(loss.world, &loss.observation.journey, loss.leg);
-    turns.iter().find_map(|turn| {
-        let left = turn.left?;
-        let Answer::Found { rule, .. } = turn.route()? else { return None };
-        let plain = Namespace {
-            rules: turn.netns.rules.iter().filter(|r| !is_own(r)).cloned().collect(),
-            ..turn.netns.clone()
-        };
-        let query = Query {
-            entered: turn.entered.map(|s| s.link),
-            ..Query::from_here(Some(turn.entered.unwrap_or(left).header.source), left.header.destination)
-        };
-        let by_main = look_up(&plain, &query).link();
-        let misled = is_own(rule) && by_main.is_some() && by_main != Some(left.link);
-        misled.then(|| verdict(turn.netns, rule, "leads the packet where it is lost"))
+    turns.iter().find_map(leads_astray)
+}
+
+/// The rule that sent the packet on from here another way than the main table would have.
+pub(super) fn leads_astray(turn: &Turn<'_>) -> Option<Verdict> {
+    let left = turn.left?;
+    let Answer::Found { rule, .. } = turn.route()? else { return None };
+    let plain =
+        Namespace { rules: turn.netns.rules.iter().filter(|r| !is_own(r)).cloned().collect(), ..turn.netns.clone() };
+    let query = Query {
+        entered: turn.entered.map(|s| s.link),
+        ..Query::from_here(Some(turn.entered.unwrap_or(left).header.source), left.header.destination)
+    };
+    let by_main = look_up(&plain, &query);
+    if !is_own(rule) || by_main.link().is_none() || by_main.link() == Some(left.link) {
+        return None;
+    }
+    let verdict = verdict(turn.netns, rule, "leads the packet where it is lost");
+    // What the rule is made for stays with it: what the main table has a way of its own for need not meet it.
+    let near = by_main.route().filter(|route| route.destination.prefix_len() > 0);
+    let before = rule.priority.checked_sub(1).filter(|before| free(turn.netns, rule.family, *before));
+    Some(match near.zip(before) {
+        Some((route, before)) => verdict
+            .mended_by(mend::main_rule_for(turn.netns, route.destination, before))
+            .advised("Other networks behind this machine may need such a rule, too."),
+        None => verdict,
     })
+}
+
+/// Whether no rule has this priority.
+fn free(netns: &Namespace, family: Family, priority: u32) -> bool {
+    priority > 0 && !netns.rules.iter().any(|rule| rule.family == family && rule.priority == priority)
+}
+
+/// The answer leaves by another uplink than the request came by, although a table is there that leads back: the rule is gone
+/// that leads what bears this source to it. Whoever stands on that other way may refuse it.
+pub(super) fn without_rule_of_source(loss: &Loss<'_>) -> Option<Verdict> {
+    let asked = loss.observation.journey.furthest(Leg::Request)?;
+    let maker = turns(loss.world, &loss.observation.journey, Leg::Answer).into_iter().next()?;
+    let (left, netns) = (maker.left?, maker.netns);
+    let (source, to) = (left.header.source, left.header.destination);
+    let holder = netns.holder(source)?;
+    let is_maker = maker.entered.is_none() && asked.netns == netns.name && asked.header.destination == source;
+    if loss.leg != Leg::Answer || !is_maker || *loss.here() == netns.name || holder.index == left.link {
+        return None;
+    }
+    let Answer::Found { rule, .. } = maker.route()? else { return None };
+    let family = Family::of(source);
+    let leads_back = |route: &&Route| {
+        !matches!(route.table, TABLE_LOCAL | TABLE_MAIN | TABLE_DEFAULT)
+            && route.destination.contains(&to)
+            && route.next_hops.iter().any(|hop| hop.link == Some(holder.index) && hop.gateway.is_some())
+    };
+    let table = netns.routes.iter().find(leads_back).filter(|_| !is_own(rule))?.table;
+    let priority = (1..TABLE_RULES).rev().find(|priority| free(netns, family, *priority))?;
+    let plan = mend::rule_of_source(netns, source, table, priority);
+    let (name, by) = (&netns.name, netns.link(left.link)?);
+    let object = format!("rule from {source} lookup {table} (missing)");
+    let summary = format!(
+        "{name} answers as {source}, an address of {}, by {}: no rule leads it to table {table}, which leads back by {}",
+        holder.name, by.name, holder.name
+    );
+    Some(
+        Verdict::new(Cause::RulePolicy, Place::all_of(name), object, summary)
+            .shown_by(evidence::seen(loss.world, left, ""))
+            .shown_by(
+                Evidence::new(EvidenceKind::Rule, name, format!("'{}' decides where it goes", text(rule)))
+                    .differs(format!("from {source} lookup {table}"), "no such rule"),
+            )
+            .mended_by(plan)
+            .advised("systemd-networkd takes away rules that it did not make (ManageForeignRoutingPolicyRules=no keeps them)."),
+    )
 }
 
 /// No rule leads to the main table, which knows a way.

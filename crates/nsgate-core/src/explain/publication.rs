@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::passage::Passage;
 use super::resolution::Unresolved;
 use super::turn::{Turn, turns};
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, filter, mend, publish, service};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, filter, mend, publish, service, tracking};
 use crate::filter::{Decision, Nearest, nearest, nearest_passed};
 use crate::model::ruleset::{Expression, Hook, text};
 use crate::model::segment::Segment;
@@ -33,6 +33,10 @@ pub(super) fn untranslated(loss: &Loss<'_>) -> Option<Verdict> {
         nearest_passed(walk, |_, expression| translates_destination(expression)).filter(|near| near.differs.len() == 1);
     let anywhere = || nearest(&walk.after, gateway.ruleset.of_both_engines(), translates_destination);
     let near = passed.or_else(anywhere);
+    let untracked = passage.untracked_by().filter(|_| near.as_ref().is_some_and(|near| near.differs.is_empty()));
+    if let Some(rule) = untracked {
+        return Some(tracking::request_untracked(gateway, &rule));
+    }
     let port = loss.observation.probe.kind.port();
     match near {
         Some(near) if near.differs.is_empty() && hook == Hook::Output => {

@@ -2,7 +2,8 @@
 
 use super::passage::Passage;
 use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, filter, mend};
-use crate::model::{Sysctl, World};
+use crate::filter::Decision;
+use crate::model::{Namespace, Sysctl, World};
 use crate::plan::Plan;
 use crate::trace::{Crowd, Leg};
 
@@ -97,6 +98,16 @@ pub(super) fn answer_in_another_zone(loss: &Loss<'_>) -> Option<Verdict> {
                 entered.name
             )),
     )
+}
+
+/// The request is taken out of connection tracking by this rule, so that no other translates it.
+pub(super) fn request_untracked(gateway: &Namespace, rule: &Decision<'_>) -> Verdict {
+    let object = filter::object(rule);
+    let summary =
+        format!("the packet is taken out of connection tracking by '{object}', so that no rule translates it");
+    Verdict::new(Cause::ConntrackInvalid, Place::all_of(&gateway.name), object, summary)
+        .shown_by(filter::of_rule(gateway, rule))
+        .mended_by(mend::delete_rule(gateway, rule))
 }
 
 /// The answer is taken out of connection tracking, so that it is not translated back.

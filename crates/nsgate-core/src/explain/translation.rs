@@ -4,7 +4,7 @@
 use super::filter;
 use super::passage::Passage;
 use super::turn::turns;
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend, uncertain};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Verdict, evidence, mend, tracking, uncertain};
 use crate::filter::{Decision, Nearest, Outcome, nearest};
 use crate::model::lookup::{Answer, Query, look_up};
 use crate::model::ruleset::{ChainKind, Expression, Hook, text};
@@ -30,6 +30,45 @@ pub(super) fn source_missing(loss: &Loss<'_>) -> Option<Verdict> {
         None => missing(loss.world, &exit, source, &no_way_back)?,
     };
     Some(verdict.shown_by(evidence::seen(loss.world, exit.left, "")).shown_by(no_way_back))
+}
+
+/// A private source leaves its own network untranslated, the next hop knows another network by it, and the answer ends with
+/// a host there that holds the same address.
+pub(super) fn source_shared(loss: &Loss<'_>) -> Option<Verdict> {
+    let (source, other) = (loss.destination, loss.entered()?);
+    if loss.leg != Leg::Answer || *loss.here() == loss.observation.probe.from || !other.holds(source) {
+        return None;
+    }
+    let turns = turns(loss.world, &loss.observation.journey, Leg::Request);
+    let (turn, next) = turns.windows(2).find_map(|pair| {
+        let [turn, next] = pair else { return None };
+        let (entered, left, came) = (turn.entered?, turn.left?, next.way_in()?);
+        let untranslated = entered.header.source == source && left.header.source == source;
+        let way = look_up(next.netns, &Query::from_here(None, source));
+        (untranslated && way.link().is_some_and(|link| link != came.index)).then_some((turn, next))
+    })?;
+    let (gateway, link) = (turn.netns, turn.way_out()?);
+    let by_default = turn.route()?.route()?.destination.prefix_len() == 0;
+    if !private(source) || !by_default || gateway.holder(source).is_some() || gateway.ruleset.has_unread_nat() {
+        return None;
+    }
+    let (here, there) = (loss.here(), &next.netns.name);
+    let object = format!("source translation of {source} on {} (missing)", link.name);
+    let summary = format!(
+        "{source} leaves {} by {} untranslated; {there} has a network of the same addresses elsewhere, and the answer ends \
+         in {here}, which holds {source} too",
+        gateway.name, link.name
+    );
+    Some(
+        Verdict::new(Cause::SnatMissing, Place::at(&gateway.name, &link.name), object, summary)
+            .shown_by(evidence::seen(loss.world, turn.left?, ""))
+            .shown_by(
+                Evidence::new(EvidenceKind::Sighting, here, format!("{} holds {source}", other.name))
+                    .differs(format!("{source} in {} alone", loss.observation.probe.from), format!("in {here}, too")),
+            )
+            .mended_by(mend::masquerade(gateway, link, source))
+            .advised("Two networks of the same addresses cannot be told apart: give one of them another prefix."),
+    )
 }
 
 /// No rule translates sources at all.
@@ -62,14 +101,7 @@ fn passed_by(exit: &Exit<'_>, passage: &Passage<'_>) -> Option<Verdict> {
     let (gateway, link) = (exit.gateway, exit.link);
     let place = Place::at(&gateway.name, &link.name);
     if let Some(rule) = passage.untracked_by() {
-        let object = filter::object(&rule);
-        let summary =
-            format!("the packet is taken out of connection tracking by '{object}', so that no rule translates it");
-        return Some(
-            Verdict::new(Cause::ConntrackInvalid, Place::all_of(&gateway.name), object, summary)
-                .shown_by(filter::of_rule(gateway, &rule))
-                .mended_by(mend::delete_rule(gateway, &rule)),
-        );
+        return Some(tracking::request_untracked(gateway, &rule));
     }
     let walk = passage.at(Hook::Postrouting)?;
     if let Some(rule) = walk.translated_by {

@@ -4,7 +4,7 @@
 use super::filter;
 use super::passage::Passage;
 use super::turn::turns;
-use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, mend, reroute};
+use super::{Cause, Evidence, EvidenceKind, Loss, Place, Stage, Verdict, evidence, mend, policy, reroute};
 use crate::filter::{Outcome, Step};
 use crate::model::ruleset::{Base, Expression};
 use crate::model::{Family, Link, Namespace, Route, Sysctl};
@@ -89,6 +89,10 @@ pub(super) fn circle(loss: &Loss<'_>) -> Option<Verdict> {
     let (netns, link) = (closing.netns, closing.way_out()?);
     if closing.way_in().map(|l| l.index) != Some(link.index) {
         return None;
+    }
+    // The route may serve those whom it is made for: then it is the rule that leads others to it.
+    if let Some(misled) = policy::leads_astray(closing) {
+        return Some(misled);
     }
     let object = format!("route {}", evidence::route_text(netns, route));
     let back_to = &turns[again].netns.name;
