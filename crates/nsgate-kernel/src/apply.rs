@@ -48,11 +48,9 @@ pub fn apply(records: &Records, instance: &str, steps: &[Step], after: &State) -
     if !steps.is_empty() {
         // An impatient user would leave half a network behind: signals are heard when the plan stands, or is undone.
         let signals = Signals::of(&[Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT]).block();
-        let outcome = Journal::begin(records, instance, steps, after).map_err(unwritten).and_then(|journal| {
-            perform_all(steps, &journal)?;
-            journal.complete().map_err(unwritten)
+        let ended = Journal::begin(records, instance, steps, after).map_err(unwritten).and_then(|journal| {
+            perform_all(steps, &journal, || journal.complete().and_then(|()| records.keep(instance, after)))
         });
-        let ended = outcome.and_then(|()| records.keep(instance, after).map_err(unwritten));
         let closed = records.end_journal(instance).map_err(unwritten);
         signals.restore();
         return ended.and(closed);
@@ -68,22 +66,37 @@ pub fn apply_each(steps: &[Step]) -> Vec<(Step, Error)> {
     left
 }
 
-fn perform_all(steps: &[Step], journal: &Journal) -> Result<(), Box<Failed>> {
+/// Does all steps and then `remember`s them; after a failure of either, what was done is taken back.
+fn perform_all(
+    steps: &[Step],
+    journal: &Journal,
+    remember: impl FnOnce() -> Result<(), Error>,
+) -> Result<(), Box<Failed>> {
     let mut performer = Performer { address_protocol: mark::PROTOCOL, ..Performer::default() };
-    for (done, step) in steps.iter().enumerate() {
-        if let Err(error) = performer.perform(step).and_then(|()| journal.done()) {
-            let back: Vec<Step> = steps[..done].iter().rev().filter_map(Step::inverse).collect();
-            let mut left = take_back(&mut performer, &back);
-            left.extend(
-                steps[..done]
-                    .iter()
-                    .filter(|step| step.inverse().is_none())
-                    .map(|step| (step.clone(), no_way_back(step))),
-            );
+    for (before, step) in steps.iter().enumerate() {
+        // A step that was done but could not be noted has to be taken back with the others.
+        let (done, outcome) = match performer.perform(step) {
+            Ok(()) => (before + 1, journal.done()),
+            Err(error) => (before, Err(error)),
+        };
+        if let Err(error) = outcome {
+            let left = take_all_back(&mut performer, &steps[..done]);
             return Err(Box::new(Failed { done, step: Some(step.clone()), error, left }));
         }
     }
-    Ok(())
+    remember().map_err(|error| {
+        let left = take_all_back(&mut performer, steps);
+        Box::new(Failed { done: steps.len(), step: None, error, left })
+    })
+}
+
+/// Takes back what was done, last first; gives what could not be, and what has no way back.
+fn take_all_back(performer: &mut Performer, done: &[Step]) -> Vec<(Step, Error)> {
+    let back: Vec<Step> = done.iter().rev().filter_map(Step::inverse).collect();
+    let mut left = take_back(performer, &back);
+    let lost = done.iter().filter(|step| step.inverse().is_none());
+    left.extend(lost.map(|step| (step.clone(), no_way_back(step))));
+    left
 }
 
 fn no_way_back(step: &Step) -> Error {

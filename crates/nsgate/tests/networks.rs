@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use nsgate_kernel::netns::Netns;
 use nsgate_kernel::sandbox::test;
 use nsgate_kernel::settle::settle;
 use nsgate_kernel::{apply, snapshot};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use serde_json::Value;
 
 /// Three networks: the article's, a bridge of both families, and one without translation.
@@ -317,6 +319,87 @@ fn a_killed_up_is_taken_back_by_the_next_command() {
             }
             ends(0, &["down", "three"]);
             as_before(&before);
+        }
+    });
+}
+
+/// Runs `nsgate up` where no file may grow beyond `bytes`; the kernel ends the process, or refuses what it writes, at the
+/// first byte too many. The journal grows by one note a step, so every step has its bound.
+fn bounded_up(file: &str, bytes: u64, refused: bool) -> Output {
+    let bound = |resource, current| {
+        let maximum = getrlimit(resource).maximum;
+        setrlimit(resource, Rlimit { current, maximum }).unwrap();
+    };
+    // The end would leave a core behind.
+    bound(Resource::Core, Some(0));
+    let before = getrlimit(Resource::Fsize).current;
+    bound(Resource::Fsize, Some(bytes));
+    let ignoring = if refused { "trap '' XFSZ; exec \"$0\" \"$@\"" } else { "exec \"$0\" \"$@\"" };
+    let mut command = Command::new("sh");
+    let output = command.args(["-c", ignoring, env!("CARGO_BIN_EXE_nsgate"), "up", file]).stdin(Stdio::null()).output();
+    bound(Resource::Fsize, before);
+    output.unwrap()
+}
+
+/// How large the journal of this file's plan is before the first note, in bytes.
+fn journal_size(file: &str) -> u64 {
+    let (mut small, mut enough) = (0, 1 << 20);
+    while enough - small > 1 {
+        let middle = u64::midpoint(small, enough);
+        bounded_up(file, middle, false);
+        let begun = Path::new("/run/nsgate/three/journal").exists() || Path::new("/run/nsgate/three/state").exists();
+        *(if begun { &mut enough } else { &mut small }) = middle;
+        ends(0, &["down", "three"]);
+    }
+    enough
+}
+
+/// What a plan's steps leave of a journal: a note each.
+const NOTE: u64 = "done\n".len() as u64;
+
+#[test]
+fn an_up_that_ends_at_any_step_is_taken_back_or_done_again() {
+    test(|| {
+        uplink();
+        let three = file("three", THREE);
+        let before = everything();
+        let steps = json(0, &["up", &three, "--json"])["steps"].as_array().unwrap().len() as u64;
+        ends(0, &["down", "three"]);
+        let begun = journal_size(&three);
+        as_before(&before);
+        for done in 0..=steps {
+            let bound = begun + NOTE * done;
+            let ended = bounded_up(&three, bound, false);
+            assert_eq!(ended.status.signal(), Some(Signal::XFSZ.as_raw()), "at {done} of {steps}: {ended:?}");
+            assert_eq!(fs::metadata("/run/nsgate/three/journal").unwrap().len(), bound, "at {done} of {steps}");
+            if done % 2 == 0 {
+                ends(0, &["up", &three]);
+                ends(0, &["status", &three]);
+                let again = json(0, &["up", &three, "--json"]);
+                assert_eq!(again["steps"], Value::Array(vec![]), "at {done} of {steps}");
+            }
+            ends(0, &["down", "three"]);
+            as_before(&before);
+        }
+        let whole = bounded_up(&three, begun + NOTE * steps + "complete\n".len() as u64, false);
+        assert!(whole.status.success(), "{whole:?}");
+    });
+}
+
+#[test]
+fn an_up_that_cannot_note_a_step_takes_all_back() {
+    test(|| {
+        uplink();
+        let three = file("three", THREE);
+        let before = everything();
+        let steps = json(0, &["up", &three, "--json"])["steps"].as_array().unwrap().len() as u64;
+        ends(0, &["down", "three"]);
+        let begun = journal_size(&three);
+        for done in 0..=steps {
+            let refused = bounded_up(&three, begun + NOTE * done, true);
+            assert_eq!(refused.status.code(), Some(4), "at {done} of {steps}: {refused:?}");
+            as_before(&before);
+            assert!(!Path::new("/run/nsgate").exists(), "at {done} of {steps}");
         }
     });
 }

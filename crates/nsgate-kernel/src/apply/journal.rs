@@ -71,7 +71,11 @@ impl Journal {
 
 /// Finishes or takes back a change of this instance that was cut short; none if there is no such.
 pub fn recover(records: &Records, instance: &str) -> Result<Option<Recovered>, Error> {
-    let Some(text) = records.journal(instance)? else { return Ok(None) };
+    let Some(text) = records.journal(instance)? else {
+        // One that was cut short while it was being written goes too: nothing had been done yet.
+        records.end_journal(instance)?;
+        return Ok(None);
+    };
     // What takes elements out of a set has to know the set.
     let journal = read(&text, &snapshot::take(&[])?);
     let mut recovered = Recovered::default();
