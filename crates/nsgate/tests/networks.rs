@@ -531,7 +531,7 @@ fn bad_input_is_refused_before_anything_is_touched() {
             ),
             ("uplink", "[gateway.host]\nuplink = \"eth9\"\n", ":2:10", "no interface 'eth9'"),
             ("toml", "[network.a\n", ":1:", "not TOML"),
-            ("unbuilt", "[[publish]]\non = \"10.20.30.182:80/tcp\"\n", ":1:3", "not supported yet"),
+            ("port", "[[publish]]\non = \"10.20.30.182:80/tcp\"\n", ":1:1", "does not say 'to'"),
         ] {
             let path = file(name, text);
             for verb in ["plan", "up"] {

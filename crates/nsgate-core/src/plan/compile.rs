@@ -6,6 +6,7 @@
 
 mod dismantle;
 mod filter;
+mod floating;
 mod forwarding;
 mod routes;
 mod uplinks;
@@ -66,6 +67,7 @@ pub fn compile(wanted: &Wanted, world: &World) -> Result<Compiled, CompileError>
         builder.refusing_routes(*site);
     }
     for site in &sites {
+        builder.floating(*site);
         builder.filter(*site)?;
         builder.forwarding(*site);
     }
@@ -149,6 +151,8 @@ fn wire_mark(wanted: &Wanted, network: &WantedNetwork, member: &WantedMember) ->
     Mark::member(&wanted.instance, &network.name, member.netns.as_str())
 }
 
+#[cfg(test)]
+mod dataplane;
 #[cfg(test)]
 mod routers;
 #[cfg(test)]

@@ -209,7 +209,8 @@ fn nft(words: &mut Cursor<'_>, netns: Option<&Namespace>) -> Result<Action, Pars
 fn address(words: &mut Cursor<'_>) -> Result<NewAddress, ParseError> {
     let mut net = words.net("an address with its prefix length, such as 1.1.1.2/24", None)?;
     let mut dev: Option<LinkName> = None;
-    let (mut peer, mut broadcast, mut no_dad, mut no_prefix_route) = (None, None, false, false);
+    let (mut peer, mut broadcast) = (None, None);
+    let (mut no_dad, mut no_prefix_route, mut deprecated) = (false, false, false);
     while let Some(word) = words.next() {
         match word {
             "peer" | "remote" => {
@@ -221,11 +222,15 @@ fn address(words: &mut Cursor<'_>) -> Result<NewAddress, ParseError> {
             "dev" => dev = Some(words.link_name()?),
             "nodad" => no_dad = true,
             "noprefixroute" => no_prefix_route = true,
-            _ => return Err(words.unexpected("dev, peer, broadcast, nodad or noprefixroute")),
+            "preferred_lft" => {
+                words.expect("0")?;
+                deprecated = true;
+            }
+            _ => return Err(words.unexpected("dev, peer, broadcast, nodad, noprefixroute or preferred_lft 0")),
         }
     }
     let dev = words.required(dev, "dev INTERFACE")?;
-    Ok(NewAddress { dev, net, peer, broadcast, no_dad, no_prefix_route })
+    Ok(NewAddress { dev, net, peer, broadcast, no_dad, no_prefix_route, deprecated })
 }
 
 fn neighbour(words: &mut Cursor<'_>) -> Result<NewNeighbour, ParseError> {

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::mark;
-use super::step::{Action, Step};
+use super::step::{Action, Change, Step};
 use crate::model::ruleset::Command;
-use crate::model::{Link, LinkIndex, LinkKind, Namespace, NetnsName, World};
+use crate::model::{Address, Link, LinkIndex, LinkKind, Namespace, NetnsName, World};
 
 /// The instances whose marks are in a World.
 pub fn instances(world: &World) -> BTreeSet<String> {
@@ -31,11 +31,18 @@ pub fn remove(instance: &str, world: &World, restore: &[Step]) -> Vec<Step> {
     steps
 }
 
-/// Whether a setting is not what the step makes it; what the World does not know is set.
+/// Whether something is not what the step makes it; a setting that the World does not know is set.
 pub(super) fn differs(world: &World, step: &Step) -> bool {
-    let Action::Sysctl { name, value, .. } = &step.action else { return true };
     let Some(netns) = world.namespace(&step.netns) else { return false };
-    super::simulate::value(netns, name).is_none_or(|there| there != *value)
+    match &step.action {
+        Action::Sysctl { name, value, .. } => super::simulate::value(netns, name).is_none_or(|there| there != *value),
+        Action::Address(Change::Delete, gone) => {
+            let link = netns.link_named(gone.dev.as_str());
+            let ours = |address: &Address| address.net == gone.net && address.protocol == mark::PROTOCOL;
+            link.is_some_and(|link| link.addresses.iter().any(ours))
+        }
+        _ => true,
+    }
 }
 
 fn tables(instance: &str, world: &World) -> Vec<Step> {

@@ -130,14 +130,15 @@ fn setting() -> BoxedStrategy<LinkSetting> {
 
 fn new_address() -> BoxedStrategy<NewAddress> {
     family()
-        .prop_flat_map(|f| (link_name(), net(f), of(address(f)), of(address(f)), any::<bool>(), any::<bool>()))
-        .prop_map(|(dev, net, peer, broadcast, no_dad, no_prefix_route)| NewAddress {
+        .prop_flat_map(|f| (link_name(), net(f), of(address(f)), of(address(f)), any::<[bool; 3]>()))
+        .prop_map(|(dev, net, peer, broadcast, [no_dad, no_prefix_route, deprecated])| NewAddress {
             dev,
             net,
             peer,
             broadcast,
             no_dad,
             no_prefix_route,
+            deprecated,
         })
         .boxed()
 }

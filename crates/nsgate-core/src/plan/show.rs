@@ -106,8 +106,8 @@ impl Display for Step {
                 write!(f, "{} {table}{} {rule}", Tool(rule.program(), netns), change.words(&rule.chain))
             }
             Action::Nft { commands, .. } => {
-                let commands: Vec<_> = commands.iter().map(ToString::to_string).collect();
-                write!(f, "{} {}", Tool("nft", netns), quoted(&commands.join("; ")))
+                let lines = crate::model::ruleset::lines(commands);
+                write!(f, "{} {}", Tool("nft", netns), quoted(&lines.join("; ")))
             }
             Action::Sysctl { name, value, .. } => {
                 write!(f, "{} -w {}={}", Tool("sysctl", netns), quoted(name.as_str()), quoted(value))
@@ -318,7 +318,8 @@ impl Display for NewAddress {
         }
         write!(f, " dev {}", quoted(self.dev.as_str()))?;
         f.write_str(if self.no_dad { " nodad" } else { "" })?;
-        f.write_str(if self.no_prefix_route { " noprefixroute" } else { "" })
+        f.write_str(if self.no_prefix_route { " noprefixroute" } else { "" })?;
+        f.write_str(if self.deprecated { " preferred_lft 0" } else { "" })
     }
 }
 

@@ -1,4 +1,5 @@
-//! What an instance has to remember: the settings of what is not its own that it changed, and those it relies on.
+//! What an instance has to remember: the settings of what is not its own that it changed, the addresses that it gave
+//! there, and what it relies on.
 //!
 //! Everything else is found by its marks. The text is lines of steps, so that an operator can read it, and finish by
 //! hand what it says:
@@ -11,9 +12,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ipnet::IpNet;
+
 use super::step::{Action, Step};
 use super::{Compiled, ParseError};
-use crate::model::{NetnsName, Sysctl, World};
+use crate::model::{LinkName, NetnsName, Sysctl, World};
 
 /// What an instance has to remember.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -71,14 +74,24 @@ impl State {
     }
 }
 
-/// Whether two steps are about the same setting of the same namespace.
+/// Whether two steps are about the same object.
 fn same_setting(one: &Step, other: &Step) -> bool {
-    setting(one).is_some() && setting(one) == setting(other)
+    let (one, other) = (object(one), object(other));
+    one.is_some() && one == other
 }
 
-fn setting(step: &Step) -> Option<(&NetnsName, &Sysctl)> {
+/// What a state can remember.
+#[derive(PartialEq)]
+enum Object<'a> {
+    Setting(&'a NetnsName, &'a Sysctl),
+    /// An address on an interface that is not ours.
+    Address(&'a NetnsName, &'a LinkName, IpNet),
+}
+
+fn object(step: &Step) -> Option<Object<'_>> {
     match &step.action {
-        Action::Sysctl { name, .. } => Some((&step.netns, name)),
+        Action::Sysctl { name, .. } => Some(Object::Setting(&step.netns, name)),
+        Action::Address(_, address) => Some(Object::Address(&step.netns, &address.dev, address.net)),
         _ => None,
     }
 }

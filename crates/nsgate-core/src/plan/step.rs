@@ -121,6 +121,8 @@ pub struct NewAddress {
     pub no_dad: bool,
     /// No route for the prefix comes with it.
     pub no_prefix_route: bool,
+    /// Never taken as the source of what is sent by itself.
+    pub deprecated: bool,
 }
 
 /// A route to be made or removed.
@@ -294,7 +296,7 @@ impl Change {
 impl NewAddress {
     /// This address on this interface.
     pub fn new(dev: LinkName, net: IpNet) -> Self {
-        Self { dev, net, peer: None, broadcast: None, no_dad: false, no_prefix_route: false }
+        Self { dev, net, peer: None, broadcast: None, no_dad: false, no_prefix_route: false, deprecated: false }
     }
 
     /// The same without duplicate address detection (which only IPv6 has).

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use ipnet::IpNet;
 
-use super::{At, Diagnostic, Member, Network, SourceNat, Spec, expect, gateway};
+use super::{At, Diagnostic, Member, Network, Spec, expect, gateway, translation};
 use crate::model::Family;
 
 /// The smallest MTU that carries a family (RFC 791, RFC 8200).
@@ -21,7 +21,7 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Diagnostic>) {
         subnets(network, found);
         gateway_addresses(network, found);
         members(network, found);
-        source_nat(network, found);
+        translation::check(network, found);
         mtu(network, found);
     }
     overlaps(spec, found);
@@ -162,22 +162,6 @@ fn implied_gateway(network: &Network, net: IpNet) -> Option<IpAddr> {
 fn wire(member: &Member, found: &mut Vec<Diagnostic>) {
     if let Some(at) = member.interface.as_ref().filter(|at| at.value.as_str() == "lo") {
         found.push(Diagnostic::error(&at.span, "'lo' is the loopback interface of every namespace").label("taken"));
-    }
-}
-
-fn source_nat(network: &Network, found: &mut Vec<Diagnostic>) {
-    let SourceNat::Fixed(addresses) = &network.source_nat else { return };
-    for (number, at) in addresses.iter().enumerate() {
-        let family = Family::of(at.value);
-        if addresses[..number].iter().any(|other| Family::of(other.value) == family) {
-            let message = format!("a second {family} address to translate to: a pool is not supported yet");
-            found.push(Diagnostic::error(&at.span, message).label("second of its family"));
-        } else if !network.subnets.iter().any(|net| Family::of(net.value.addr()) == family) {
-            let message = format!("network '{}' has no {family} subnet to translate", network.name.value);
-            found.push(Diagnostic::error(&at.span, message).label("of the other family"));
-        } else if at.value.is_unspecified() || at.value.is_multicast() || at.value.is_loopback() {
-            found.push(Diagnostic::error(&at.span, format!("no answer can come to {}", at.value)).label("unusable"));
-        }
     }
 }
 

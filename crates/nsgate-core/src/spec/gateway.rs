@@ -11,8 +11,8 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::fields::{self, Field, Fields};
-use super::read::{one_or_more_addresses, plain, source_nat};
-use super::{At, Diagnostic, SourceNat, Spec, names, route};
+use super::read::{one_or_more_addresses, plain};
+use super::{At, Diagnostic, SourceNat, Spec, names, route, translation};
 use crate::model::{Family, LinkName, NetnsName};
 
 /// The gateway that is the namespace nsgate runs in.
@@ -173,7 +173,7 @@ fn uplink(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<Uplink> {
         via: fields.take("via").map(|field| one_or_more_addresses(&field, found)).unwrap_or_default(),
         metric: fields.take("metric").and_then(|field| field.number(found)),
         mtu: fields.take("mtu").and_then(|field| field.number(found)),
-        source_nat: fields.take("source-nat").and_then(|field| source_nat(&field, found)).unwrap_or_default(),
+        source_nat: fields.take("source-nat").and_then(|field| translation::read(&field, found)).unwrap_or_default(),
         to,
     };
     fields.finish(found);
@@ -199,9 +199,7 @@ fn check_wire(wire: &Wire, found: &mut Vec<Diagnostic>) {
             let error = Diagnostic::error(span, "a port of a bridge has no address").label("belongs to no one");
             found.push(error.hint("the bridge has the addresses of its namespace; leave peer-addresses out"));
         }
-        if let SourceNat::Fixed(addresses) = &wire.source_nat
-            && let Some(at) = addresses.first()
-        {
+        if let Some(at) = wire.source_nat.named().first() {
             found.push(Diagnostic::error(&at.span, "nobody translates behind a bridge").label("leads to no gateway"));
         }
     }

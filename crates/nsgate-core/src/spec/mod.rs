@@ -8,11 +8,14 @@ mod check;
 mod diagnostic;
 mod expect;
 mod fields;
+mod floating;
 mod gateway;
 pub(crate) mod names;
+mod publish;
 mod read;
 mod resolve;
 mod route;
+mod translation;
 
 use std::net::IpAddr;
 use std::ops::Range;
@@ -23,10 +26,13 @@ use crate::model::{LinkName, NetnsName, RouteKind};
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use expect::{Expectation, Expected, Host, Target, expected};
+pub use floating::Floating;
 pub use gateway::{End, Gateway, Uplink, Wire};
+pub use publish::{Entrance, PortProtocol, Publish};
 pub use read::{LARGEST, read};
 pub use resolve::{Resolved, resolve};
 pub use route::Route;
+pub use translation::{AddressRange, Pool, PortRange, SourceNat, Translation};
 
 /// A value with its place in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +52,10 @@ pub struct Spec {
     pub gateways: Vec<Gateway>,
     /// The networks behind them.
     pub networks: Vec<Network>,
+    /// Ports of gateways that lead to members.
+    pub published: Vec<Publish>,
+    /// Addresses outside that are a member's.
+    pub floating: Vec<Floating>,
     /// Who must reach whom, and who must not.
     pub expectations: Vec<Expectation>,
 }
@@ -65,6 +75,8 @@ pub struct Network {
     pub gateway_addresses: Vec<At<IpAddr>>,
     /// How sources are translated towards the outside.
     pub source_nat: SourceNat,
+    /// Where its members appear untranslated all the same.
+    pub no_nat: Vec<At<IpNet>>,
     /// The MTU of its wires.
     pub mtu: Option<At<u32>>,
     /// Who is in it.
@@ -81,18 +93,6 @@ pub enum Kind {
     Bridge,
 }
 
-/// How sources are translated towards the outside.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum SourceNat {
-    /// Not at all: the outside knows the way back.
-    #[default]
-    None,
-    /// To whichever address the uplink has.
-    Masquerade,
-    /// To these addresses, at most one of each family.
-    Fixed(Vec<At<IpAddr>>),
-}
-
 /// A namespace that is part of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -104,6 +104,8 @@ pub struct Member {
     pub interface: Option<At<LinkName>>,
     /// The gateway's end of its wire.
     pub gateway_interface: Option<At<LinkName>>,
+    /// How it is translated, if not as its network.
+    pub source_nat: Option<SourceNat>,
 }
 
 /// What is wanted, with nothing left open.
@@ -137,6 +139,42 @@ pub struct WantedGateway {
     pub routes: Vec<WantedRoute>,
     /// The networks behind it.
     pub networks: Vec<WantedNetwork>,
+    /// The ports that lead to members.
+    pub published: Vec<WantedPublish>,
+    /// The addresses that are a member's.
+    pub floating: Vec<WantedFloating>,
+}
+
+/// Ports of a gateway that lead to a member, of one family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedPublish {
+    /// The address they are of; none: any that the gateway has of the member's family.
+    pub address: Option<IpAddr>,
+    /// The protocol.
+    pub protocol: PortProtocol,
+    /// The ports.
+    pub ports: PortRange,
+    /// Who may use them; empty: all.
+    pub from: Vec<IpNet>,
+    /// The member.
+    pub member: NetnsName,
+    /// Its address.
+    pub to: IpAddr,
+    /// Its ports: as many, or one for all.
+    pub to_ports: PortRange,
+}
+
+/// An address outside that is a member's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedFloating {
+    /// The address.
+    pub address: IpAddr,
+    /// The uplink that holds it.
+    pub uplink: LinkName,
+    /// The member.
+    pub member: NetnsName,
+    /// The member's own address.
+    pub to: IpAddr,
 }
 
 /// An interface of a gateway that leads outside.
@@ -212,6 +250,8 @@ pub struct WantedNetwork {
     pub gateways: Vec<IpNet>,
     /// How sources are translated towards the outside.
     pub source_nat: SourceNat,
+    /// Where its members appear untranslated all the same.
+    pub no_nat: Vec<IpNet>,
     /// The MTU of its wires.
     pub mtu: u32,
     /// Who is in it.
@@ -229,6 +269,8 @@ pub struct WantedMember {
     pub gateway_interface: LinkName,
     /// Its addresses, with the prefix length of their ranges.
     pub addresses: Vec<IpNet>,
+    /// How it is translated, if not as its network.
+    pub source_nat: Option<SourceNat>,
 }
 
 #[cfg(test)]

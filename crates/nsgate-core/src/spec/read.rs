@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use super::fields::{self, Field, Fields};
 use super::{
-    At, Diagnostic, Expectation, Gateway, Kind, Member, Network, Severity, SourceNat, Spec, check, expect, gateway,
-    names,
+    At, Diagnostic, Expectation, Gateway, Kind, Member, Network, Severity, Spec, check, expect, floating, gateway,
+    names, publish, translation,
 };
 use crate::model::NetnsName;
 
@@ -44,12 +44,13 @@ fn spec(document: &DeTable<'_>, found: &mut Vec<Diagnostic>) -> Spec {
     let mut gateways = fields.take("gateway").map(|field| gateway::read(&field, found)).unwrap_or_default();
     let networks: Vec<Network> = fields.take("network").map(|field| networks(&field, found)).unwrap_or_default();
     let expectations = fields.take("expect").map(|field| expectations(&field, found)).unwrap_or_default();
-    fields.not_yet(&["publish", "floating"], found);
+    let published = fields.take("publish").map(|field| publish::read(&field, found)).unwrap_or_default();
+    let floating = fields.take("floating").map(|field| floating::read(&field, found)).unwrap_or_default();
     fields.finish(found);
     if needs_host(&gateways, &networks) {
         gateways.push(Gateway::host());
     }
-    Spec { name, gateways, networks, expectations }
+    Spec { name, gateways, networks, published, floating, expectations }
 }
 
 /// Whether the namespace nsgate runs in is a gateway although the file does not describe it.
@@ -93,7 +94,8 @@ fn network(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<Network> {
         kind: fields.take("kind").and_then(|field| kind(&field, found)).unwrap_or_default(),
         subnets: fields.take("subnets").map(|field| subnets(&field, found)).unwrap_or_default(),
         gateway_addresses: fields.take("gateway-addresses").map(|field| addresses(&field, found)).unwrap_or_default(),
-        source_nat: fields.take("source-nat").and_then(|field| source_nat(&field, found)).unwrap_or_default(),
+        source_nat: fields.take("source-nat").and_then(|field| translation::read(&field, found)).unwrap_or_default(),
+        no_nat: fields.take("no-nat").map(|field| translation::nets(&field, found)).unwrap_or_default(),
         mtu: fields.take("mtu").and_then(|field| field.number(found)),
         members: fields.take("member").map(|field| members(&field, &name.value, found)).unwrap_or_default(),
         name,
@@ -147,37 +149,6 @@ fn address(text: &At<&str>, found: &mut Vec<Diagnostic>) -> Option<At<IpAddr>> {
     fields::parse(text, "an address", "\"10.0.0.1\" or \"fd00:7::1\"", found)
 }
 
-pub(super) fn source_nat(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<SourceNat> {
-    let texts = match field.value {
-        DeValue::Table(_) => {
-            let error = Diagnostic::error(&field.span, "a pool of translated addresses is not supported yet");
-            let hint = "write one address, \"masquerade\" or \"none\"";
-            found.push(error.label("not supported yet").hint(hint));
-            return None;
-        }
-        DeValue::Array(_) => field.texts(found),
-        _ => vec![field.text(found)?],
-    };
-    match texts.as_slice() {
-        [text] if text.value == "none" => Some(SourceNat::None),
-        [text] if text.value == "masquerade" => Some(SourceNat::Masquerade),
-        texts => Some(SourceNat::Fixed(texts.iter().filter_map(|text| translation(text, found)).collect())),
-    }
-}
-
-fn translation(text: &At<&str>, found: &mut Vec<Diagnostic>) -> Option<At<IpAddr>> {
-    let Ok(value) = text.value.parse() else {
-        let error = Diagnostic::error(&text.span, format!("'{}' is no way to translate sources", text.value));
-        let hint = match fields::nearest(text.value, ["masquerade", "none"].into_iter()) {
-            Some(near) => format!("did you mean \"{near}\"?"),
-            None => "write an address, \"masquerade\" or \"none\"".into(),
-        };
-        found.push(error.label("unknown translation").hint(hint));
-        return None;
-    };
-    Some(At { value, span: text.span.clone() })
-}
-
 fn members(field: &Field<'_>, network: &str, found: &mut Vec<Diagnostic>) -> Vec<Member> {
     let Some(table) = field.table(found) else { return Vec::new() };
     let fields = Fields::new(format!("[network.{network}.member]"), table).take_all();
@@ -191,9 +162,10 @@ fn member(field: &Field<'_>, network: &str, found: &mut Vec<Diagnostic>) -> Opti
     let addresses = fields.take("addresses").map(|field| addresses(&field, found)).unwrap_or_default();
     let interface = fields.take("interface").and_then(|field| field.name(found));
     let gateway_interface = fields.take("gateway-interface").and_then(|field| field.name(found));
+    let source_nat = fields.take("source-nat").and_then(|field| translation::read(&field, found));
     fields.not_yet(&["rate", "mac", "namespace"], found);
     fields.finish(found);
-    Some(Member { name: name?, addresses, interface, gateway_interface })
+    Some(Member { name: name?, addresses, interface, gateway_interface, source_nat })
 }
 
 /// A namespace is made under `/run/netns`, so its name must be one that can be made there.

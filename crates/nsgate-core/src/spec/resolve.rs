@@ -2,6 +2,7 @@
 //!
 //! What exists already keeps its names and addresses, so that adding a member never moves another one.
 
+mod entrances;
 mod uplinks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,6 +69,7 @@ pub fn resolve(spec: &Spec, instance: &str, world: &World) -> Resolved {
     let mut wanted = Wanted { instance: instance.clone(), gateways };
     uplinks::connect(&mut wanted, &spec.gateways);
     resolver.gateway_routes(&mut wanted);
+    resolver.entrances(&mut wanted);
     let mut found = resolver.found;
     found.sort_by_key(|diagnostic| diagnostic.span.start);
     let usable = found.iter().all(|diagnostic| diagnostic.severity == super::Severity::Warning);
@@ -113,6 +115,8 @@ impl<'a> Resolver<'a> {
             networks: networks.into_iter().filter_map(|network| self.network(network, mtu)).collect(),
             transits: Vec::new(),
             routes: Vec::new(),
+            published: Vec::new(),
+            floating: Vec::new(),
             uplinks,
         }
     }
@@ -180,6 +184,7 @@ impl<'a> Resolver<'a> {
             subnets,
             gateways,
             source_nat: network.source_nat.clone(),
+            no_nat: IpNet::aggregate(&network.no_nat.iter().map(|at| at.value).collect()),
             mtu,
             members,
         })
@@ -212,8 +217,8 @@ impl<'a> Resolver<'a> {
     }
 
     fn source_nat(&mut self, network: &Network) {
-        let SourceNat::Fixed(addresses) = &network.source_nat else { return };
-        for at in addresses {
+        let members = network.members.iter().filter_map(|member| member.source_nat.as_ref());
+        for at in members.chain([&network.source_nat]).flat_map(SourceNat::named) {
             let own = self.gateway.wires().flat_map(|wire| &wire.addresses).any(|own| own.value.addr() == at.value);
             if !own && self.home.holder(at.value).is_none() {
                 let message = format!(
@@ -298,6 +303,7 @@ impl<'a> Resolver<'a> {
             interface: interface.value.clone(),
             gateway_interface,
             addresses,
+            source_nat: member.source_nat.clone(),
         })
     }
 

@@ -184,6 +184,27 @@ impl Command {
     }
 }
 
+/// The lines for `nft` of a transaction. A look-up in a set that the same transaction makes is written by its type.
+pub fn lines(commands: &[Command]) -> Vec<String> {
+    let made = |set: &Command| match set {
+        Command::AddSet { table, set } => Some((table.clone(), Set { elements: Vec::new(), ..set.clone() })),
+        _ => None,
+    };
+    let made: Vec<(TableId, Set)> = commands.iter().filter_map(made).collect();
+    let line = |command: &Command| {
+        let (Command::AddRule { table, .. } | Command::ReplaceRule { table, .. }) = command else {
+            return command.to_string();
+        };
+        let table = table.clone();
+        let mut command = command.clone();
+        if let Command::AddRule { sets, .. } | Command::ReplaceRule { sets, .. } = &mut command {
+            sets.extend(made.iter().filter(|(other, _)| *other == table).map(|(_, set)| set.clone()));
+        }
+        command.to_string()
+    };
+    commands.iter().map(line).collect()
+}
+
 impl fmt::Display for Command {
     /// The line for `nft` (on a command line it wants quoting: it may hold `{`, `;` and `"`).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

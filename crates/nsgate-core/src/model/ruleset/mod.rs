@@ -31,7 +31,7 @@ pub mod value_type;
 pub(crate) mod xt;
 
 pub use apply::Refusal;
-pub use command::{Command, Place, TableId};
+pub use command::{Command, Place, TableId, lines};
 pub use engine::Engine;
 pub use expression::{
     Base, Bitwise, CmpOp, CtKey, Data, Expression, FibResult, MetaKey, Nat, NatFlags, Register, RejectKind, Verdict,

@@ -326,12 +326,16 @@ fn the_packet_filter_translates_on_the_way_out_and_nothing_else() {
 		elements = { fd00:7::/64 comment "red" }
 	}
 
+	chain outward {
+		snat ip to ip saddr map @snat4
+		ip saddr @masquerade4 masquerade
+		snat ip6 to ip6 saddr map @snat6
+		ip6 saddr @masquerade6 masquerade
+	}
+
 	chain postrouting {
 		type nat hook postrouting priority srcnat; policy accept;
-		oifname "eth2" snat ip to ip saddr map @snat4
-		oifname "eth2" ip saddr @masquerade4 masquerade
-		oifname "eth2" snat ip6 to ip6 saddr map @snat6
-		oifname "eth2" ip6 saddr @masquerade6 masquerade
+		oifname "eth2" jump outward
 	}
 }
 "#

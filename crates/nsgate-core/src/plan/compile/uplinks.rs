@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::floating::floating_on;
 use super::routes::{End, everything, given, ours};
 use super::wires::with_link_local;
 use super::{Builder, Site};
@@ -85,12 +86,10 @@ impl<'a> Builder<'a> {
             addresses: with_link_local(&wire.peer_interface, &wire.peer_addresses, false),
             routes: back,
         };
-        let near = End {
-            netns: site.gateway.netns.clone(),
-            dev: uplink.interface.clone(),
-            addresses: with_link_local(&uplink.interface, &wire.addresses, false),
-            routes: out,
-        };
+        let mut own = with_link_local(&uplink.interface, &wire.addresses, false);
+        own.extend(floating_on(site.gateway, &uplink.interface).map(|(_, address)| address));
+        let near =
+            End { netns: site.gateway.netns.clone(), dev: uplink.interface.clone(), addresses: own, routes: out };
         [far, near]
     }
 

@@ -191,7 +191,8 @@ pub(super) fn loses_ipv4(link: &Link, wanted: &[NewAddress]) -> bool {
 }
 
 fn as_wanted(address: &Address, new: &NewAddress) -> bool {
-    address.net == new.net && address.flags.no_prefix_route == new.no_prefix_route
+    let same = address.flags.no_prefix_route == new.no_prefix_route && address.flags.deprecated == new.deprecated;
+    address.net == new.net && same
 }
 
 /// An address of ours: nobody else has it, so it is not looked for. The link's own prefix is always reached by the link.
@@ -202,8 +203,8 @@ fn new_address(name: &LinkName, net: IpNet, no_prefix_route: bool) -> NewAddress
 
 /// An address of ours as it was made.
 pub(super) fn existing_address(name: &LinkName, address: &Address) -> NewAddress {
-    let no_prefix_route = address.flags.no_prefix_route;
-    NewAddress { no_prefix_route, ..NewAddress::new(name.clone(), address.net).without_dad() }
+    let (no_prefix_route, deprecated) = (address.flags.no_prefix_route, address.flags.deprecated);
+    NewAddress { no_prefix_route, deprecated, ..NewAddress::new(name.clone(), address.net).without_dad() }
 }
 
 fn is_link_local(net: IpNet) -> bool {

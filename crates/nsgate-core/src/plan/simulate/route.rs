@@ -67,6 +67,7 @@ pub(super) fn address(netns: &mut Namespace, change: Change, new: &NewAddress) -
     let flags = AddressFlags {
         no_dad: new.no_dad,
         no_prefix_route: new.no_prefix_route,
+        deprecated: new.deprecated,
         permanent: true,
         ..AddressFlags::default()
     };

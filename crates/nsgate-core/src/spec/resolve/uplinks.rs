@@ -9,8 +9,8 @@ use super::{ETHERNET, Resolver, default_link};
 use crate::model::{Family, Link, LinkKind, LinkName, Namespace, NetnsName};
 use crate::plan::mark::Mark;
 use crate::spec::{
-    At, Diagnostic, End, Gateway, SourceNat, Uplink, Wanted, WantedGateway, WantedTransit, WantedUplink, WantedWire,
-    Wire, fields,
+    At, Diagnostic, End, Gateway, SourceNat, Translation, Uplink, Wanted, WantedGateway, WantedNetwork, WantedTransit,
+    WantedUplink, WantedWire, Wire, fields,
 };
 
 /// The gateways of a file, those that others lead outside by first.
@@ -196,10 +196,15 @@ pub(super) fn connect(wanted: &mut Wanted, gateways: &[Gateway]) {
 
 /// What the outside of a gateway sees untranslated of what is behind it.
 fn untranslated(gateway: &WantedGateway) -> Vec<IpNet> {
-    let networks = gateway.networks.iter().filter(|network| network.source_nat == SourceNat::None);
-    let mut all: Vec<IpNet> = networks.flat_map(|network| network.subnets.iter().copied()).collect();
-    for transit in gateway.transits.iter().filter(|transit| transit.source_nat == SourceNat::None) {
-        all.extend(transit.subnets.iter().chain(transit.behind.iter().map(|(net, _)| net)));
+    let stays = |nat: &SourceNat, net: &IpNet| nat.family(Family::of(net.addr())) == Translation::None;
+    let of = |network: &WantedNetwork| {
+        let nets = network.subnets.iter().copied();
+        nets.filter(|net| stays(&network.source_nat, net)).collect::<Vec<_>>()
+    };
+    let mut all: Vec<IpNet> = gateway.networks.iter().flat_map(of).collect();
+    for transit in &gateway.transits {
+        let nets = transit.subnets.iter().chain(transit.behind.iter().map(|(net, _)| net));
+        all.extend(nets.filter(|net| stays(&transit.source_nat, net)));
     }
     all
 }

@@ -31,6 +31,11 @@ pub(super) fn address(batch: &mut Batch, change: Change, new: &NewAddress, names
     if no_dad | no_prefix_route != 0 {
         batch.u32(libc::IFA_FLAGS, no_dad | no_prefix_route);
     }
+    if new.deprecated {
+        // struct ifa_cacheinfo: preferred not at all, valid for ever; the two times are the kernel's to fill in.
+        let lifetimes = [0, u32::MAX, 0, 0].map(u32::to_ne_bytes).concat();
+        batch.bytes(libc::IFA_CACHEINFO, &lifetimes);
+    }
     if names.address_protocol != 0 {
         batch.u8(n::ADDRESS_PROTOCOL, names.address_protocol);
     }
