@@ -33,6 +33,7 @@ member.web-4 = { addresses = ["10.7.0.5", "fd00:7::5"] }
 
 [network.pool]
 kind = "bridge"
+talks-to = ["blue"]
 subnets = ["10.8.0.0/24", "fd00:8::/64"]
 source-nat = { pool = ["198.51.100.20-198.51.100.29", "2001:db8::20-2001:db8::29"], ports = "20000-20099" }
 member.p1 = { addresses = ["10.8.0.2", "fd00:8::2"] }
@@ -266,5 +267,127 @@ fn every_protocol_reaches_a_floating_address() {
         assert!(netns("host").run(|| UdpSocket::bind("198.51.100.4:0")).unwrap().is_ok(), "the uplink holds it");
         ends(0, &["down", "lab"]);
         assert!(netns("host").run(|| UdpSocket::bind("198.51.100.4:0")).unwrap().is_err(), "and gives it back");
+    });
+}
+
+/// Networks that talk to some, members that reach none, and some that are slow.
+const POLICY: &str = r#"
+[gateway.host]
+uplink = "eth2"
+
+[network.red]
+subnets = ["10.1.0.0/24", "fd00:1::/64"]
+source-nat = "masquerade"
+talks-to = ["green"]
+anti-spoof = true
+member.r1 = { addresses = ["10.1.0.2", "fd00:1::2"], rate = "64kbit" }
+member.r2 = { addresses = ["10.1.0.3", "fd00:1::3"] }
+
+[network.green]
+kind = "bridge"
+subnets = ["10.2.0.0/24", "fd00:2::/64"]
+source-nat = "masquerade"
+isolate-members = true
+anti-spoof = true
+deny = ["203.0.113.9"]
+member.g1 = { addresses = ["10.2.0.2", "fd00:2::2"] }
+member.g2 = { addresses = ["10.2.0.3", "fd00:2::3"] }
+
+[network.only]
+subnets = ["10.3.0.0/24"]
+source-nat = "masquerade"
+allow = ["203.0.113.0/24"]
+member.o1 = { addresses = ["10.3.0.2"] }
+
+[[publish]]
+on = "198.51.100.1:8080"
+to = "g1:80"
+"#;
+
+/// Whether a datagram arrives.
+fn arrives(from: (&str, &str), to: (&str, &str)) -> bool {
+    let server = bound(to.0, to.1, 7);
+    let client = bound(from.0, from.1, 0);
+    client.send_to(b"?", at(to.1, 7)).unwrap();
+    server.set_read_timeout(Some(SILENCE)).unwrap();
+    server.recv_from(&mut [0; 1]).is_ok()
+}
+
+#[test]
+fn networks_reach_whom_they_may() {
+    test(|| {
+        outside();
+        up(POLICY);
+        for (from, to, expected) in [
+            (("r1", "10.1.0.2"), ("r2", "10.1.0.3"), true),
+            (("r1", "fd00:1::2"), ("r2", "fd00:1::3"), true),
+            (("r1", "10.1.0.2"), ("g1", "10.2.0.2"), true),
+            (("r1", "fd00:1::2"), ("g1", "fd00:2::2"), true),
+            (("g1", "10.2.0.2"), ("r1", "10.1.0.2"), false),
+            (("g1", "fd00:2::2"), ("r1", "fd00:1::2"), false),
+            (("r1", "10.1.0.2"), ("o1", "10.3.0.2"), false),
+            // Members of one bridge that are kept apart.
+            (("g1", "10.2.0.2"), ("g2", "10.2.0.3"), false),
+            (("g1", "fd00:2::2"), ("g2", "fd00:2::3"), false),
+            (("g1", "10.2.0.2"), ("world", "198.51.100.99"), true),
+            (("g1", "10.2.0.2"), ("world", "203.0.113.9"), false),
+            (("o1", "10.3.0.2"), ("world", "203.0.113.9"), true),
+            (("o1", "10.3.0.2"), ("world", "198.51.100.99"), false),
+        ] {
+            assert_eq!(arrives(from, to), expected, "{from:?} to {to:?}");
+        }
+        // Who may not be reached is reached all the same by what is published.
+        let web = listener("g1", "10.2.0.2", 80);
+        seen(&web, "o1", ("198.51.100.1", 8080));
+        let lost = ends(1, &["trace", "g1", "10.1.0.2", "--color", "never"]).0;
+        assert!(lost.contains("filter-drop") && lost.contains("@networks4 counter drop"), "{lost}");
+        ends(0, &["status", "/run/lab.toml"]);
+        ends(0, &["up", "/run/lab.toml"]);
+    });
+}
+
+#[test]
+fn nobody_sends_with_an_address_that_is_not_his() {
+    test(|| {
+        outside();
+        up(POLICY);
+        build(&[
+            "ip -n r2 addr add 10.1.0.77/32 dev eth0",
+            "ip -n r2 -6 addr add fd00:1::77/128 dev eth0 nodad",
+            "ip -n g2 addr add 10.2.0.2/32 dev eth0",
+        ]);
+        for (from, to, expected) in [
+            (("r2", "10.1.0.3"), ("host", "198.51.100.1"), true),
+            (("r2", "10.1.0.77"), ("host", "198.51.100.1"), false),
+            (("r2", "fd00:1::77"), ("host", "2001:db8::1"), false),
+            (("g2", "10.2.0.3"), ("host", "198.51.100.1"), true),
+            (("g2", "10.2.0.2"), ("host", "198.51.100.1"), false),
+        ] {
+            assert_eq!(arrives(from, to), expected, "{from:?} to {to:?}");
+        }
+    });
+}
+
+#[test]
+fn a_slow_member_is_slow_both_ways() {
+    test(|| {
+        outside();
+        up(POLICY);
+        // 64 kbit/s have a bucket of 15000 bytes, and 30000 that wait: of a hundred packets at once most are lost.
+        for (slow, other) in [(("r1", "10.1.0.2"), ("r2", "10.1.0.3")), (("r2", "10.1.0.3"), ("r1", "10.1.0.2"))] {
+            let (client, server) = (bound(slow.0, slow.1, 0), bound(other.0, other.1, 9));
+            for _ in 0..100 {
+                let _ = client.send_to(&[0; 1400], at(other.1, 9));
+            }
+            server.set_read_timeout(Some(SILENCE)).unwrap();
+            let mut buffer = [0; 1400];
+            let mut arrived = 0;
+            while arrived < 100 && server.recv_from(&mut buffer).is_ok() {
+                arrived += 1;
+            }
+            assert!((5..60).contains(&arrived), "{slow:?}: {arrived}");
+        }
+        let again = ends(0, &["plan", "/run/lab.toml"]).0;
+        assert!(again.contains("nothing to do"), "{again}");
     });
 }

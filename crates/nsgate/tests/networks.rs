@@ -40,6 +40,7 @@ member.web-2 = { addresses = ["10.0.0.12"] }
 [network.plain]
 subnets = ["10.9.0.0/24", "fd00:9::/64"]
 mtu = 1400
+talks-to = ["red"]
 member.p1 = {}
 member.p2 = {}
 "#;

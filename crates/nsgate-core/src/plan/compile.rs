@@ -8,6 +8,7 @@ mod dismantle;
 mod filter;
 mod floating;
 mod forwarding;
+mod limits;
 mod routes;
 mod uplinks;
 mod wires;
@@ -39,7 +40,7 @@ pub enum CompileError {
     NoGateway,
     /// The name of the uplink cannot stand in a packet filter.
     #[error("nftables cannot name the interface '{0}'")]
-    Uplink(LinkName),
+    Uplink(String),
 }
 
 /// What leads from this World to what is wanted.
@@ -107,6 +108,7 @@ impl<'a> Builder<'a> {
             self.stray_routes(&ends);
             self.member_addresses(site, network, member);
             self.missing_routes(&ends);
+            self.limits(site, network, member);
         }
     }
 

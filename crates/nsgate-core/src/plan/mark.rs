@@ -107,9 +107,14 @@ pub fn table(instance: &str) -> TableId {
     TableId::new(TableFamily::Inet, format!("{WORD}-{instance}"))
 }
 
+/// The nftables table of an instance for what its bridges carry.
+pub fn bridge_table(instance: &str) -> TableId {
+    TableId::new(TableFamily::Bridge, format!("{WORD}-{instance}"))
+}
+
 /// The instance that an nftables table belongs to.
 pub fn instance_of_table(table: &Table) -> Option<&str> {
-    let name = (table.family == TableFamily::Inet).then_some(&table.name)?;
+    let name = matches!(table.family, TableFamily::Inet | TableFamily::Bridge).then_some(&table.name)?;
     name.strip_prefix(WORD)?.strip_prefix('-')
 }
 

@@ -46,10 +46,14 @@ pub(super) fn differs(world: &World, step: &Step) -> bool {
 }
 
 fn tables(instance: &str, world: &World) -> Vec<Step> {
-    let id = mark::table(instance);
-    let having = world.namespaces.iter().filter(|netns| netns.ruleset.table(id.family, &id.name).is_some());
-    let delete = || Action::Nft { commands: vec![Command::DeleteTable { table: id.clone() }], undo: None };
-    having.map(|netns| Step::new(&netns.name, delete())).collect()
+    let ids = [mark::table(instance), mark::bridge_table(instance)];
+    let one = |netns: &Namespace| {
+        let there = ids.iter().filter(|id| netns.ruleset.table(id.family, &id.name).is_some());
+        let commands: Vec<Command> = there.map(|id| Command::DeleteTable { table: id.clone() }).collect();
+        let step = |commands| Step::new(&netns.name, Action::Nft { commands, undo: None });
+        (!commands.is_empty()).then_some(commands).map(step)
+    };
+    world.namespaces.iter().filter_map(one).collect()
 }
 
 /// Whether several links are in our group, and all of them are this instance's.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use ipnet::IpNet;
 
-use super::{At, Diagnostic, Member, Network, Spec, expect, gateway, translation};
+use super::{At, Diagnostic, Member, Network, Spec, expect, gateway, policy, translation};
 use crate::model::Family;
 
 /// The smallest MTU that carries a family (RFC 791, RFC 8200).
@@ -27,6 +27,7 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Diagnostic>) {
     overlaps(spec, found);
     names(spec, found);
     gateway::check(spec, found);
+    policy::check(spec, found);
     expect::check(spec, found);
 }
 

@@ -11,6 +11,7 @@ mod fields;
 mod floating;
 mod gateway;
 pub(crate) mod names;
+mod policy;
 mod publish;
 mod read;
 mod resolve;
@@ -28,6 +29,7 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use expect::{Expectation, Expected, Host, Target, expected};
 pub use floating::Floating;
 pub use gateway::{End, Gateway, Uplink, Wire};
+pub use policy::{Policy, Rate};
 pub use publish::{Entrance, PortProtocol, Publish};
 pub use read::{LARGEST, read};
 pub use resolve::{Resolved, resolve};
@@ -77,6 +79,8 @@ pub struct Network {
     pub source_nat: SourceNat,
     /// Where its members appear untranslated all the same.
     pub no_nat: Vec<At<IpNet>>,
+    /// What it is allowed.
+    pub policy: Policy,
     /// The MTU of its wires.
     pub mtu: Option<At<u32>>,
     /// Who is in it.
@@ -106,6 +110,8 @@ pub struct Member {
     pub gateway_interface: Option<At<LinkName>>,
     /// How it is translated, if not as its network.
     pub source_nat: Option<SourceNat>,
+    /// The fastest it may send, and be sent to.
+    pub rate: Option<At<Rate>>,
 }
 
 /// What is wanted, with nothing left open.
@@ -252,6 +258,8 @@ pub struct WantedNetwork {
     pub source_nat: SourceNat,
     /// Where its members appear untranslated all the same.
     pub no_nat: Vec<IpNet>,
+    /// What it is allowed.
+    pub policy: Policy,
     /// The MTU of its wires.
     pub mtu: u32,
     /// Who is in it.
@@ -271,6 +279,8 @@ pub struct WantedMember {
     pub addresses: Vec<IpNet>,
     /// How it is translated, if not as its network.
     pub source_nat: Option<SourceNat>,
+    /// The fastest it may send, and be sent to.
+    pub rate: Option<Rate>,
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use toml::de::DeTable;
 use super::fields::{self, Field, Fields};
 use super::{
     At, Diagnostic, Expectation, Gateway, Kind, Member, Network, Severity, Spec, check, expect, floating, gateway,
-    names, publish, translation,
+    names, policy, publish, translation,
 };
 use crate::model::NetnsName;
 
@@ -96,11 +96,12 @@ fn network(field: &Field<'_>, found: &mut Vec<Diagnostic>) -> Option<Network> {
         gateway_addresses: fields.take("gateway-addresses").map(|field| addresses(&field, found)).unwrap_or_default(),
         source_nat: fields.take("source-nat").and_then(|field| translation::read(&field, found)).unwrap_or_default(),
         no_nat: fields.take("no-nat").map(|field| translation::nets(&field, found)).unwrap_or_default(),
+        policy: policy::read(&mut fields, found),
         mtu: fields.take("mtu").and_then(|field| field.number(found)),
         members: fields.take("member").map(|field| members(&field, &name.value, found)).unwrap_or_default(),
         name,
     };
-    fields.not_yet(&["isolated", "routes", "dns"], found);
+    fields.not_yet(&["routes", "dns"], found);
     fields.finish(found);
     Some(network)
 }
@@ -163,9 +164,10 @@ fn member(field: &Field<'_>, network: &str, found: &mut Vec<Diagnostic>) -> Opti
     let interface = fields.take("interface").and_then(|field| field.name(found));
     let gateway_interface = fields.take("gateway-interface").and_then(|field| field.name(found));
     let source_nat = fields.take("source-nat").and_then(|field| translation::read(&field, found));
-    fields.not_yet(&["rate", "mac", "namespace"], found);
+    let rate = fields.take("rate").and_then(|field| policy::rate(&field, found));
+    fields.not_yet(&["mac", "namespace"], found);
     fields.finish(found);
-    Some(Member { name: name?, addresses, interface, gateway_interface, source_nat })
+    Some(Member { name: name?, addresses, interface, gateway_interface, source_nat, rate })
 }
 
 /// A namespace is made under `/run/netns`, so its name must be one that can be made there.

@@ -184,6 +184,7 @@ impl<'a> Resolver<'a> {
             subnets,
             gateways,
             source_nat: network.source_nat.clone(),
+            policy: network.policy.clone(),
             no_nat: IpNet::aggregate(&network.no_nat.iter().map(|at| at.value).collect()),
             mtu,
             members,
@@ -304,6 +305,7 @@ impl<'a> Resolver<'a> {
             gateway_interface,
             addresses,
             source_nat: member.source_nat.clone(),
+            rate: member.rate.as_ref().map(|at| at.value),
         })
     }
 

@@ -154,11 +154,11 @@ fn what_is_not_built_yet_is_said_never_passed_over() {
     let text = r#"[gateway.host]
 [network.red]
 subnets = ["10.0.0.0/24"]
-member.web-1 = { rate = "100mbit" }
+member.web-1 = { mac = "02:00:00:00:00:01" }
 "#;
     let (spec, found) = read(text);
     assert_eq!(spec, None);
-    assert_eq!(found.iter().map(|d| &text[d.span.clone()]).collect::<Vec<_>>(), ["rate"]);
+    assert_eq!(found.iter().map(|d| &text[d.span.clone()]).collect::<Vec<_>>(), ["mac"]);
     assert!(found[0].message.contains("not supported yet"), "{found:?}");
 }
 
@@ -545,6 +545,30 @@ fn entrances_that_cannot_be_are_found_before_anything_changes() {
             "27:11 10.20.30.182 is an address of eth2 itself [in use] -> take another address, or publish single ports of this one",
             "30:11 203.0.113.9 is in no subnet of an uplink of gateway 'host' [outside] -> if it is routed here all the same, name the uplink: uplink = \"eth0\"",
             "35:10 gateway 'host' has no uplink 'eth3' [unknown uplink]",
+        ],
+    );
+}
+
+#[test]
+fn what_cannot_be_allowed_is_said_at_its_place() {
+    let text = r#"[network.red]
+subnets = ["10.0.0.0/24"]
+talks-to = ["gren"]
+allow = ["fd00::/8"]
+isolate-members = true
+member.m1 = { rate = "0mbit" }
+member.m2 = { rate = "fast" }
+[network.green]
+subnets = ["10.1.0.0/24"]
+"#;
+    refused(
+        text,
+        &[
+            "3:13 there is no network 'gren' [unknown network] -> did you mean 'green'?",
+            "4:10 network 'red' has no IPv6 subnet [of the other family]",
+            "5:1 the members of 'red' are on no bridge [nothing to isolate] -> write kind = \"bridge\"; in a routed network, deny its own subnet",
+            "6:22 nothing passes at such a rate [too slow] -> at least 8kbit; leave it out for no limit",
+            "7:22 'fast' is not a rate [expected a rate] -> write it like \"100mbit\"",
         ],
     );
 }

@@ -53,6 +53,11 @@ impl Set {
         Some(types.into_iter().zip(&self.key_parts).map(|(t, l)| Kind { length: *l as usize, ..t }).collect())
     }
 
+    /// Whether its keys have several parts.
+    pub fn is_concatenation(&self) -> bool {
+        self.key_kinds().len() > 1
+    }
+
     /// Its keys and ranges of keys in ascending order; the entry for all other keys last.
     pub fn entries(&self) -> Vec<Entry> {
         let parts = self.key_kinds().len();

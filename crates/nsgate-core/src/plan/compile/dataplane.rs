@@ -1,7 +1,7 @@
 use super::super::{State, remove};
 use super::tests::{alike, compiled, run, world};
 use super::*;
-use crate::model::ruleset::Table;
+use crate::model::ruleset::{Expression, Table};
 
 /// Every kind of translation, on the way out and on the way in.
 const EVERY: &str = include_str!("dataplane.toml");
@@ -23,6 +23,13 @@ fn elements(world: &World, set: &str) -> String {
     let (_, after) = text.split_once(&format!(" {set} {{")).unwrap_or_else(|| panic!("no {set} in {text}"));
     let (block, _) = after.split_once("\n\t}").unwrap();
     block.split_once("elements = ").map(|(_, elements)| elements.to_owned()).unwrap_or_default()
+}
+
+/// All expressions of all rules.
+fn expressions(world: &mut World) -> impl Iterator<Item = &mut Expression> {
+    let tables = world.namespaces.iter_mut().flat_map(|netns| &mut netns.ruleset.tables);
+    let rules = tables.flat_map(|table| &mut table.chains).flat_map(|chain| &mut chain.rules);
+    rules.flat_map(|rule| &mut rule.expressions)
 }
 
 /// The rules of a chain.
@@ -165,4 +172,81 @@ fn a_floating_address_that_goes_is_taken_from_the_uplink() {
     run(&mut after, &back);
     assert!(!table(&after).to_string().contains("floating"));
     assert!(after.namespace(&NetnsName::host()).unwrap().holder("10.20.30.184".parse().unwrap()).is_none());
+}
+
+#[test]
+fn networks_talk_to_whom_the_file_says() {
+    let after = built(EVERY);
+    let drop = |why: &str| format!("counter drop comment \"lab: {why}\"");
+    assert_eq!(
+        rules(&after, "forward")[..5],
+        [
+            "ct state established,related accept".to_owned(),
+            "ct status dnat accept".into(),
+            format!("ip saddr . ip daddr @denied4 {}", drop("the file denies it")),
+            "ip saddr . ip daddr @together4 accept".into(),
+            format!("ip saddr @restricted4 ip saddr . ip daddr != @allowed4 {}", drop("the file does not allow it")),
+        ]
+    );
+    assert_eq!(
+        rules(&after, "forward")[5],
+        format!("ip saddr @senders4 ip daddr @networks4 {}", drop("these networks do not talk to each other"))
+    );
+    let together = elements(&after, "together4");
+    assert!(together.contains("10.9.0.0/24 . 10.7.0.0/24 comment \"green\""), "{together}");
+    assert!(!together.contains("10.7.0.0/24 . 10.9.0.0/24"), "{together}");
+    assert_eq!(elements(&after, "denied6"), "{ fd00:10::/64 . 2001:db8:bad::/48 comment \"wired\" }");
+    assert_eq!(elements(&after, "allowed4"), "{ 10.9.0.0/24 . 198.51.100.0/24 comment \"green\" }");
+    assert_eq!(elements(&after, "restricted6"), "{ fd00:9::/64 comment \"green\" }");
+}
+
+#[test]
+fn one_network_alone_needs_no_policy() {
+    let one = "[gateway.host]\nuplink = \"eth2\"\n[network.a]\nsubnets = [\"10.0.0.0/24\"]\nmember.m1 = {}\n";
+    let after = built(one);
+    assert_eq!(after.namespace(&NetnsName::host()).unwrap().ruleset.tables, []);
+}
+
+#[test]
+fn members_send_with_their_own_addresses_and_at_their_own_rate() {
+    let after = built(EVERY);
+    assert_eq!(elements(&after, "holders4"), "{ \"wired-w1\" . 10.10.0.2 comment \"wired:w1\" }");
+    let host = after.namespace(&NetnsName::host()).unwrap();
+    let bridge = host.ruleset.tables[1].to_string();
+    assert!(bridge.starts_with("table bridge nsgate-lab {"), "{bridge}");
+    assert!(bridge.contains("iifname @guarded iifname . ether saddr != @holders counter"), "{bridge}");
+    assert!(bridge.contains("\"green-g2\" . 10.9.0.3 comment \"green:g2\""), "{bridge}");
+    let port = host.link_named("green-g1").unwrap().port.as_ref().unwrap();
+    assert!(port.isolated);
+    let lines = compiled(EVERY, &world(true)).plan.commands();
+    let queues: Vec<&String> = lines.iter().filter(|line| line.contains("qdisc")).collect();
+    assert_eq!(
+        queues,
+        [
+            "tc qdisc replace dev green-g1 root tbf rate 100000000bit burst 125000 limit 625000",
+            "tc -n g1 qdisc replace dev eth0 root tbf rate 100000000bit burst 125000 limit 625000",
+            "tc qdisc replace dev green-g2 root tbf rate 64000bit burst 15000 limit 30000",
+            "tc -n g2 qdisc replace dev eth0 root tbf rate 64000bit burst 15000 limit 30000",
+        ]
+    );
+    // What was counted meanwhile is no difference.
+    let mut counted = after.clone();
+    for expression in expressions(&mut counted) {
+        if let Expression::Counter { packets, bytes } = expression {
+            (*packets, *bytes) = (7, 700);
+        }
+    }
+    assert_ne!(counted, after);
+    assert_eq!(compiled(EVERY, &counted).plan.commands(), Vec::<String>::new());
+    let without = EVERY.replace("{ rate = \"64kbit\" }", "{}").replace("isolate-members = true\n", "");
+    let lines = compiled(&without, &after).plan.commands();
+    assert_eq!(
+        lines,
+        [
+            "bridge link set dev green-g1 isolated off",
+            "bridge link set dev green-g2 isolated off",
+            "tc qdisc del dev green-g2 root",
+            "tc -n g2 qdisc del dev eth0 root",
+        ]
+    );
 }

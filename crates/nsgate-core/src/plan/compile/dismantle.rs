@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::wires::existing_address;
-use super::{Builder, routes};
+use super::{Builder, limits, routes};
 use crate::model::{Family, Link, LinkKind, LinkName, Namespace, NetnsName, Setting, Sysctl};
 use crate::plan::link::{LinkSetting, NewKind, NewLink, VethPeer};
 use crate::plan::mark::{self, Mark};
 use crate::plan::step::{Action, Change, Step};
+use crate::plan::traffic_control::RootQueue;
 
 impl<'a> Builder<'a> {
     /// Takes apart the wires and bridges of this instance that are not wanted, or not as they stand.
@@ -66,6 +67,10 @@ impl<'a> Builder<'a> {
     /// Takes a port from its bridge, which goes.
     fn release(&mut self, netns: &Namespace, bridge: &Link, port: &Link) {
         if !self.gone.contains(&(netns.name.clone(), port.name.clone())) {
+            if port.port.as_ref().is_some_and(|port| port.isolated) {
+                let (setting, before) = (LinkSetting::Isolated(false), Some(LinkSetting::Isolated(true)));
+                self.push(&netns.name, Action::SetLink { name: port.name.clone(), setting, before });
+            }
             let (setting, before) = (LinkSetting::Master(None), Some(LinkSetting::Master(Some(bridge.name.clone()))));
             self.push(&netns.name, Action::SetLink { name: port.name.clone(), setting, before });
         }
@@ -93,6 +98,10 @@ impl<'a> Builder<'a> {
             let gone = existing_address(&link.name, address);
             self.push(&netns.name, Action::Address(Change::Delete, gone));
         }
+        if let Some(queue) = limits::standing_queue(netns, link) {
+            let (dev, before) = (link.name.clone(), Some(queue));
+            self.push(&netns.name, Action::SetQueue { dev, queue: RootQueue::Usual, before });
+        }
         let gone = |link: &&Link| self.gone.contains(&(netns.name.clone(), link.name.clone()));
         let bridge = link.master.and_then(|index| netns.link(index)).filter(|bridge| !gone(bridge));
         let mut set = |setting, before| {
@@ -103,6 +112,9 @@ impl<'a> Builder<'a> {
             set(LinkSetting::Up(false), LinkSetting::Up(true));
         }
         if let Some(master) = bridge {
+            if link.port.as_ref().is_some_and(|port| port.isolated) {
+                set(LinkSetting::Isolated(false), LinkSetting::Isolated(true));
+            }
             set(LinkSetting::Master(None), LinkSetting::Master(Some(master.name.clone())));
         }
         if !link.settings6.is_empty() {

@@ -6,6 +6,8 @@
 
 mod difference;
 mod entrances;
+mod guard;
+mod policy;
 mod skeleton;
 mod translation;
 
@@ -20,29 +22,50 @@ use skeleton::Skeleton;
 impl Builder<'_> {
     /// The table of one gateway, as far as it differs.
     pub(super) fn filter(&mut self, site: Site<'_>) -> Result<(), CompileError> {
-        let id = mark::table(&self.wanted.instance);
-        let there = site.home.ruleset.table(id.family, &id.name);
-        let wanted = made(site.gateway, &id)?;
-        if let Some((commands, undo)) = difference::difference(&id, there, wanted.as_ref()) {
-            self.push(&site.gateway.netns, Action::Nft { commands, undo: Some(undo) });
+        let mut routing = Skeleton::default();
+        translation::outward(site.gateway, &mut routing);
+        entrances::inward(site.gateway, &mut routing);
+        policy::policy(self.wanted, site.gateway, &mut routing);
+        guard::routed(&self.wanted.instance, site.gateway, &mut routing);
+        let mut bridging = Skeleton::default();
+        guard::bridged(&self.wanted.instance, site.gateway, &mut bridging);
+        let instance = &self.wanted.instance;
+        let (mut forth, mut back) = (Vec::new(), Vec::new());
+        for (id, skeleton) in [(mark::table(instance), routing), (mark::bridge_table(instance), bridging)] {
+            let there = site.home.ruleset.table(id.family, &id.name);
+            let wanted = made(site.gateway, &id, skeleton)?;
+            if let Some((commands, undo)) = difference::difference(&id, there, wanted.as_ref()) {
+                forth.extend(commands);
+                back.extend(undo);
+            }
+        }
+        if !forth.is_empty() {
+            self.push(&site.gateway.netns, Action::Nft { commands: forth, undo: Some(back) });
         }
         Ok(())
     }
 }
 
 /// The wanted table: how it is made, and what it then is; none if it would be empty.
-fn made(gateway: &WantedGateway, id: &TableId) -> Result<Option<(Vec<Command>, Table)>, CompileError> {
-    let mut skeleton = Skeleton::default();
-    translation::outward(gateway, &mut skeleton);
-    entrances::inward(gateway, &mut skeleton);
-    let (Some(text), Some(first)) = (skeleton.text(id), gateway.uplinks.first()) else { return Ok(None) };
+fn made(
+    gateway: &WantedGateway,
+    id: &TableId,
+    skeleton: Skeleton,
+) -> Result<Option<(Vec<Command>, Table)>, CompileError> {
+    let Some(text) = skeleton.text(id) else { return Ok(None) };
     // Every other name in it was checked when the file was read.
-    let unfit = || CompileError::Uplink(first.interface.clone());
+    let unfit = || CompileError::Uplink(names_of(gateway));
     let commands = difference::commands(&text).ok_or_else(unfit)?;
     let mut ruleset = Ruleset::default();
     ruleset.apply(&commands).map_err(|_| unfit())?;
     let table = ruleset.tables.pop().ok_or_else(unfit)?;
     Ok(Some((commands, table)))
+}
+
+/// The interfaces whose names stand in the table.
+fn names_of(gateway: &WantedGateway) -> String {
+    let names: Vec<&str> = gateway.uplinks.iter().map(|uplink| uplink.interface.as_str()).collect();
+    names.join(", ")
 }
 
 /// The family's number in names, its address type, and its word for headers.

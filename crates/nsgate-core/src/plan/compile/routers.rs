@@ -117,9 +117,12 @@ fn a_router_that_is_no_longer_wanted_goes_and_the_others_stay() {
     let (head, rest) = ROUTERS.split_once("[gateway.qrouter-8]").unwrap();
     let (_, networks) = rest.split_once("[network.blue]").unwrap();
     let (networks, _) = networks.split_once("[network.green]").unwrap();
-    let less = format!("{head}[network.blue]{networks}");
+    let less = format!("{head}[network.blue]{networks}").replace("talks-to = [\"green\"]", "");
     let plan = compiled(&less, &after).plan;
-    assert!(plan.commands().iter().all(|line| !line.contains("br-ex") && !line.contains("web-")), "{plan:#?}");
+    // Who may talk to whom changes with the networks; nothing else of the others does.
+    let commands = plan.commands();
+    let mut others = commands.iter().filter(|line| !line.contains(" nft "));
+    assert!(others.all(|line| !line.contains("br-ex") && !line.contains("web-")), "{plan:#?}");
     run(&mut after, &plan.steps);
     assert!(after.namespace(&"qrouter-8".parse().unwrap()).is_none());
     let mut fresh = outside(true);

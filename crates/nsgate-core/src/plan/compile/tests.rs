@@ -297,7 +297,10 @@ fn another_instance_is_not_touched() {
 
 #[test]
 fn the_packet_filter_translates_on_the_way_out_and_nothing_else() {
-    let after = built(THREE, &world(true));
+    // Networks that do not talk to each other would have rules for that, too.
+    let talking = THREE.replace("source-nat =", "talks-to = [\"blue\", \"red\", \"plain\"]\nsource-nat =");
+    let talking = talking.replace("mtu = 1400", "mtu = 1400\ntalks-to = [\"blue\", \"red\"]");
+    let after = built(&talking, &world(true));
     let host = after.namespace(&NetnsName::host()).unwrap();
     let table = &host.ruleset.tables[0];
     assert_eq!(

@@ -136,6 +136,10 @@ impl<'a> Builder<'a> {
         let standing = |name: &LinkName| self.standing(netns, name).is_some();
         let before = index.and_then(|index| space?.link(index)).map(|link| link.name.clone()).filter(standing);
         if before.as_ref() != bridge || (there.is_none() && bridge.is_some()) {
+            if before.is_some() && there.and_then(|link| link.port.as_ref()).is_some_and(|port| port.isolated) {
+                let (setting, before) = (LinkSetting::Isolated(false), Some(LinkSetting::Isolated(true)));
+                self.push(netns, Action::SetLink { name: name.clone(), setting, before });
+            }
             let (setting, before) = (LinkSetting::Master(bridge.cloned()), Some(LinkSetting::Master(before)));
             self.push(netns, Action::SetLink { name: name.clone(), setting, before });
         }

@@ -1,6 +1,10 @@
 //! What leads from the table that stands to the one that is wanted: only the elements that differ where the rules are the same.
 
-use crate::model::ruleset::{Command, Element, Ruleset, Set, Table, TableId, elements_of_range, parse};
+use std::collections::BTreeMap;
+
+use crate::model::ruleset::{
+    Command, Element, Entry, Expression, Ruleset, Set, Table, TableId, elements_of_range, parse,
+};
 
 /// What leads from one table to the other, and back; none if they are the same.
 pub(super) fn difference(
@@ -25,12 +29,19 @@ pub(super) fn commands(text: &str) -> Option<Vec<Command>> {
     parse::commands(text, &Ruleset::default()).ok()
 }
 
-/// The table without its elements, as text: handles and the order of sets do not count.
+/// The table without its elements, as text: handles, the order of sets and what was counted do not count.
 fn skeleton(table: &Table) -> String {
     let mut bare = table.clone();
     bare.sets.sort_by(|a, b| a.name.cmp(&b.name));
     for set in &mut bare.sets {
         set.elements.clear();
+    }
+    for rule in bare.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
+        for expression in &mut rule.expressions {
+            if let Expression::Counter { packets, bytes } = expression {
+                (*packets, *bytes) = (0, 0);
+            }
+        }
     }
     bare.to_string()
 }
@@ -53,7 +64,19 @@ fn elements(id: &TableId, there: &Table, wanted: &Table) -> Option<(Vec<Command>
 
 /// The elements of a set that another one does not have in the same form.
 fn missing(set: &Set, from: &Set) -> Vec<Element> {
-    let has = from.entries();
-    let lacking = set.entries().into_iter().filter(|entry| !has.contains(entry));
-    lacking.flat_map(|entry| elements_of_range(entry.low, &entry.high, entry.element)).collect()
+    let mut has: BTreeMap<(Vec<u8>, Vec<u8>), Vec<Entry>> = BTreeMap::new();
+    for entry in from.entries() {
+        has.entry((entry.low.clone(), entry.high.clone())).or_default().push(entry);
+    }
+    let lacks = |entry: &Entry| {
+        let there = has.get(&(entry.low.clone(), entry.high.clone()));
+        !there.is_some_and(|there| there.contains(entry))
+    };
+    let lacking = set.entries().into_iter().filter(lacks);
+    // Only ranges of keys of one part are kept as two elements.
+    let in_two = set.interval && !from.is_concatenation() && !set.is_concatenation();
+    let kept = |entry: Entry| {
+        if in_two { elements_of_range(entry.low, &entry.high, entry.element) } else { vec![entry.element] }
+    };
+    lacking.flat_map(kept).collect()
 }
