@@ -391,3 +391,33 @@ fn a_slow_member_is_slow_both_ways() {
         assert!(again.contains("nothing to do"), "{again}");
     });
 }
+
+#[test]
+fn the_large_example_stands_and_holds() {
+    test(|| {
+        outside();
+        build(&[
+            "ip link add br-ex type bridge",
+            "ip link add ex1 type veth peer name w1 netns world",
+            "ip link set ex1 master br-ex",
+            "ip link set ex1 up",
+            "ip link set br-ex up",
+            "ip -n world link set w1 up",
+            "ip -n world addr add 203.0.113.1/24 dev w1",
+            "ip -n world -6 addr add 2001:db8:113::1/64 dev w1 nodad",
+            "ip -n world addr add 192.0.2.9/32 dev lo",
+            "ip -n world -6 addr add 2001:db8:9::9/128 dev lo nodad",
+        ]);
+        let names = ["host", "world"].map(netns);
+        assert_eq!(settle(&names, PATIENCE).unwrap(), []);
+        up(include_str!("../../../examples/large.toml"));
+        let _answering =
+            [("web-1", 80), ("web-3", 22), ("red-1", 8443)].map(|(place, port)| listener(place, "::", port));
+        let (rows, _) = ends(0, &["check", "/run/lab.toml"]);
+        assert!(rows.lines().count() > 100, "{rows}");
+        ends(0, &["status", "/run/lab.toml"]);
+        let again = ends(0, &["plan", "/run/lab.toml"]).0;
+        assert!(again.contains("nothing to do"), "{again}");
+        ends(0, &["down", "lab"]);
+    });
+}
