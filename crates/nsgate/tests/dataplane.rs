@@ -44,6 +44,10 @@ on = "198.51.100.1:8080/tcp"
 to = "web-1:80"
 
 [[publish]]
+on = "198.51.100.1:8090"
+to = "p1:80"
+
+[[publish]]
 on = "[2001:db8::1]:8080"
 to = "web-1:80"
 
@@ -218,6 +222,11 @@ fn published_ports_lead_to_members_from_everywhere() {
         }
         // Who comes from outside is seen as who he is.
         assert_eq!(seen(&web, "world", ("198.51.100.1", 8080)).ip(), "::ffff:198.51.100.99".parse::<IpAddr>().unwrap());
+        // On a bridge, a member reaches itself and its neighbours by its public port, too.
+        let bridged = listener("p1", "::", 80);
+        for from in ["world", "p2", "p1"] {
+            seen(&bridged, from, ("198.51.100.1", 8090));
+        }
         let moved = listener("web-1", "::", 8002);
         seen(&moved, "world", ("198.51.100.1", 7002));
         seen(&moved, "world", ("2001:db8::1", 7002));

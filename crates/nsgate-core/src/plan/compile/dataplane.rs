@@ -149,6 +149,7 @@ fn one_more_port_is_one_more_element() {
     assert_eq!(
         compiled(&more, &after).plan.commands(),
         [
+            "bridge link set dev pool-p2 hairpin on",
             "nft 'delete element inet nsgate-lab publish4 { 10.20.30.182 . tcp . 8080 comment \"web-1\" : 10.7.0.2 . 80 }; \
           add element inet nsgate-lab publish4 { 10.20.30.182 . tcp . 8080 comment \"web-2\" : 10.7.0.3 . 80 }; \
           add element inet nsgate-lab publish-any4 { udp . 53 comment \"p2\" : 10.8.0.3 . 53 }; \

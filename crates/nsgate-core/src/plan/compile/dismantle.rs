@@ -67,9 +67,8 @@ impl<'a> Builder<'a> {
     /// Takes a port from its bridge, which goes.
     fn release(&mut self, netns: &Namespace, bridge: &Link, port: &Link) {
         if !self.gone.contains(&(netns.name.clone(), port.name.clone())) {
-            if port.port.as_ref().is_some_and(|port| port.isolated) {
-                let (setting, before) = (LinkSetting::Isolated(false), Some(LinkSetting::Isolated(true)));
-                self.push(&netns.name, Action::SetLink { name: port.name.clone(), setting, before });
+            for (setting, on) in limits::port_flags(Some(port)) {
+                self.push(&netns.name, Action::SetLink { name: port.name.clone(), setting, before: Some(on) });
             }
             let (setting, before) = (LinkSetting::Master(None), Some(LinkSetting::Master(Some(bridge.name.clone()))));
             self.push(&netns.name, Action::SetLink { name: port.name.clone(), setting, before });
@@ -112,8 +111,8 @@ impl<'a> Builder<'a> {
             set(LinkSetting::Up(false), LinkSetting::Up(true));
         }
         if let Some(master) = bridge {
-            if link.port.as_ref().is_some_and(|port| port.isolated) {
-                set(LinkSetting::Isolated(false), LinkSetting::Isolated(true));
+            for (off, on) in limits::port_flags(Some(link)) {
+                set(off, on);
             }
             set(LinkSetting::Master(None), LinkSetting::Master(Some(master.name.clone())));
         }

@@ -24,7 +24,12 @@ impl<'a> Builder<'a> {
         let near = self.standing(netns, &member.gateway_interface);
         let far = self.standing(&member.netns, &member.interface);
         if network.bridge.is_some() {
-            let wanted = network.policy.isolate_members.as_ref().is_some_and(|at| at.value);
+            let isolated = network.policy.isolate_members.as_ref().is_some_and(|at| at.value);
+            // Who is reached from outside reaches himself so too: where bridges ask the packet filter, that frame goes
+            // back out of the port that it came in by.
+            let entered = site.gateway.published.iter().map(|one| &one.member);
+            let hairpin =
+                entered.chain(site.gateway.floating.iter().map(|one| &one.member)).any(|to| *to == member.netns);
             // A port that changes its bridge begins anew.
             let stays = |link: &&Link| {
                 let master = link.master.and_then(|index| site.home.link(index));
@@ -33,10 +38,13 @@ impl<'a> Builder<'a> {
                 })
             };
             let port = near.filter(stays).and_then(|link| link.port.as_ref());
-            let before = port.is_some_and(|port| port.isolated);
-            if wanted != before {
-                let (setting, before) = (LinkSetting::Isolated(wanted), Some(LinkSetting::Isolated(before)));
-                self.push(netns, Action::SetLink { name: member.gateway_interface.clone(), setting, before });
+            let was = [port.is_some_and(|port| port.isolated), port.is_some_and(|port| port.hairpin)];
+            let flags: [fn(bool) -> LinkSetting; 2] = [LinkSetting::Isolated, LinkSetting::Hairpin];
+            for ((flag, before), wanted) in flags.into_iter().zip(was).zip([isolated, hairpin]) {
+                if wanted != before {
+                    let (setting, before) = (flag(wanted), Some(flag(before)));
+                    self.push(netns, Action::SetLink { name: member.gateway_interface.clone(), setting, before });
+                }
             }
         }
         self.queue(netns, near, &member.gateway_interface, member.rate);
@@ -61,6 +69,16 @@ impl<'a> Builder<'a> {
             self.push(netns, Action::SetQueue { dev: name.clone(), queue, before });
         }
     }
+}
+
+/// What is set at a port and goes with its place on the bridge: how it is switched off, and back on.
+pub(super) fn port_flags(link: Option<&Link>) -> Vec<(LinkSetting, LinkSetting)> {
+    let Some(port) = link.and_then(|link| link.port.as_ref()) else { return Vec::new() };
+    let both = [
+        (port.isolated, LinkSetting::Isolated(false), LinkSetting::Isolated(true)),
+        (port.hairpin, LinkSetting::Hairpin(false), LinkSetting::Hairpin(true)),
+    ];
+    both.into_iter().filter(|(is_set, ..)| *is_set).map(|(_, off, on)| (off, on)).collect()
 }
 
 /// The queue at an interface's root that somebody put there, if it can be made again.

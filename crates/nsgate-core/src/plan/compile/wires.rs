@@ -5,6 +5,7 @@ use std::slice;
 
 use ipnet::{IpNet, Ipv6Net};
 
+use super::limits::port_flags;
 use super::routes::{End, given};
 use super::{Builder, Site, wire_mark};
 use crate::model::{Address, Link, LinkKind, LinkName, Namespace, NetnsName};
@@ -136,9 +137,8 @@ impl<'a> Builder<'a> {
         let standing = |name: &LinkName| self.standing(netns, name).is_some();
         let before = index.and_then(|index| space?.link(index)).map(|link| link.name.clone()).filter(standing);
         if before.as_ref() != bridge || (there.is_none() && bridge.is_some()) {
-            if before.is_some() && there.and_then(|link| link.port.as_ref()).is_some_and(|port| port.isolated) {
-                let (setting, before) = (LinkSetting::Isolated(false), Some(LinkSetting::Isolated(true)));
-                self.push(netns, Action::SetLink { name: name.clone(), setting, before });
+            for (setting, on) in port_flags(there.filter(|_| before.is_some())) {
+                self.push(netns, Action::SetLink { name: name.clone(), setting, before: Some(on) });
             }
             let (setting, before) = (LinkSetting::Master(bridge.cloned()), Some(LinkSetting::Master(before)));
             self.push(netns, Action::SetLink { name: name.clone(), setting, before });
